@@ -1,0 +1,102 @@
+"""What can go wrong, below HTTP. `api/errors.py` alone turns these into answers.
+
+UnderstudyError
+├── ApiError                  the caller's mistake; carries the hosted API's text, param and code
+│   ├── InvalidRequest        400
+│   ├── NotFound              404
+│   ├── Unauthorized          401
+│   ├── Forbidden             403
+│   └── TooManyRequests       429, with the seconds to wait
+├── Unavailable               503: a part of the server is off; says which and how to mend it
+├── LeaseLost                 a worker found that the run is no longer its own
+├── UpstreamError             the language model's server failed; becomes the run's last_error
+└── ConfigurationError        the server cannot start like this
+"""
+
+from typing import Literal
+
+
+class UnderstudyError(Exception):
+    """Root of every error raised on purpose."""
+
+
+class ApiError(UnderstudyError):
+    """A mistake of the caller, told in the hosted API's own words."""
+
+    status = 400
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class InvalidRequest(ApiError):
+    """The request cannot be carried out as it is."""
+
+
+class NotFound(ApiError):
+    """No such object in the caller's project. Texts: behaviours.md, section 1, rows 1 to 5."""
+
+    status = 404
+
+    def __init__(self, noun: str, object_id: str) -> None:
+        super().__init__(f"No {noun} found with id '{object_id}'.")
+
+
+class ModelNotFound(ApiError):
+    """The named model has no route. Text: behaviours.md, row 8."""
+
+    status = 404
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"The model '{model}' does not exist", param="model", code="model_not_found")
+
+
+class Unauthorized(ApiError):
+    """The key is missing or unknown."""
+
+    status = 401
+
+
+class Forbidden(ApiError):
+    """Nobody may do this."""
+
+    status = 403
+
+
+class TooManyRequests(ApiError):
+    """A limit is reached; `retry_after` is in seconds."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_after: float, *, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class Unavailable(UnderstudyError):
+    """A part of the server that the request needs is off."""
+
+
+class LeaseLost(UnderstudyError):
+    """The run was cancelled, expired or taken over: this worker must not write to it again."""
+
+
+class UpstreamError(UnderstudyError):
+    """The model's server failed. The message names no key and no address.
+
+    `code` is a value of the run's `last_error.code`.
+    """
+
+    def __init__(
+        self, message: str, code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"] = "server_error"
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class ConfigurationError(UnderstudyError):
+    """The settings contradict each other or the machine."""
