@@ -1,0 +1,64 @@
+"""Events of a run's stream: a name and one line of JSON. Source: surface.md, section 4."""
+
+import json
+from dataclasses import dataclass
+
+from understudy.protocol.base import WireModel
+from understudy.protocol.runs import FINAL
+
+DONE = "done"
+ERROR = "error"
+
+RUN_ENDS = frozenset(f"thread.run.{status}" for status in FINAL)
+"""Events after which a run has no further ones."""
+
+STREAM_ENDS = RUN_ENDS | {"thread.run.requires_action"}
+"""Events after which a client's stream ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event; `data` is its JSON text, encoded once however many clients follow."""
+
+    name: str
+    data: str
+
+
+def event(name: str, body: WireModel) -> Event:
+    """An event that carries a whole object."""
+    return Event(name, body.model_dump_json())
+
+
+def text_delta(message_id: str, index: int, text: str, *, first: bool) -> Event:
+    """A piece of text; only the first of a part has `annotations` (recorded)."""
+    value = {"value": text, "annotations": []} if first else {"value": text}
+    return _message_delta(message_id, {"index": index, "type": "text", "text": value})
+
+
+def refusal_delta(message_id: str, index: int, text: str) -> Event:
+    """A piece of a refusal."""
+    return _message_delta(message_id, {"index": index, "type": "refusal", "refusal": text})
+
+
+def call_delta(step_id: str, index: int, call_id: str, name: str) -> Event:
+    """The opening of a function call, with no arguments yet."""
+    function = {"name": name, "arguments": "", "output": None}
+    return _step_delta(step_id, {"index": index, "id": call_id, "type": "function", "function": function})
+
+
+def arguments_delta(step_id: str, index: int, fragment: str) -> Event:
+    """A piece of a function call's arguments."""
+    return _step_delta(step_id, {"index": index, "type": "function", "function": {"arguments": fragment}})
+
+
+def _message_delta(message_id: str, part: dict[str, object]) -> Event:
+    return _delta("thread.message.delta", message_id, {"content": [part]})
+
+
+def _step_delta(step_id: str, call: dict[str, object]) -> Event:
+    return _delta("thread.run.step.delta", step_id, {"step_details": {"type": "tool_calls", "tool_calls": [call]}})
+
+
+def _delta(name: str, object_id: str, delta: dict[str, object]) -> Event:
+    body = {"id": object_id, "object": name, "delta": delta}
+    return Event(name, json.dumps(body, ensure_ascii=False, separators=(",", ":")))
