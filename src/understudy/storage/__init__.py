@@ -1,0 +1,1 @@
+"""Durable truth: tables, queries, migrations; SQLite and PostgreSQL through one schema."""

@@ -1,0 +1,98 @@
+"""Queries on messages."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Text, cast, select, update
+
+from understudy.errors import NotFound
+from understudy.protocol.messages import Message
+from understudy.storage.rows import Window, allot, page
+from understudy.storage.schema import messages, threads
+
+NOUN = "message"
+_FIELDS = [name for name in Message.model_fields if name != "object"]
+
+
+def _message(row: RowMapping) -> Message:
+    return Message.model_construct(**{name: row[name] for name in _FIELDS})
+
+
+def _listed(thread_id: str) -> tuple[ColumnElement[bool], ...]:
+    """All that a thread shows: nothing deleted, nothing left behind by a dead worker."""
+    return (messages.c.thread_id == thread_id, ~messages.c.deleted, ~messages.c.abandoned)
+
+
+def _unbegun() -> ColumnElement[bool]:
+    return (messages.c.status == "in_progress") & (cast(messages.c.content, Text) == "[]")
+
+
+def add(connection: Connection, project: str, thread_id: str, new: Sequence[Message]) -> None:
+    """Append messages to a thread, in their order."""
+    if not new:
+        return
+    first = allot(connection, threads, thread_id, len(new))
+    rows = [
+        message.model_dump(exclude={"object"}) | {"project": project, "seq": first + offset}
+        for offset, message in enumerate(new)
+    ]
+    connection.execute(messages.insert(), rows)
+
+
+def get(connection: Connection, project: str, thread_id: str, message_id: str) -> Message:
+    """Raises NotFound."""
+    mine = (messages.c.id == message_id, messages.c.thread_id == thread_id, messages.c.project == project)
+    row = connection.execute(select(messages).where(*mine, ~messages.c.deleted)).mappings().first()
+    if row is None:
+        raise NotFound(NOUN, message_id)
+    return _message(row)
+
+
+def list_page(
+    connection: Connection, thread_id: str, window: Window, run_id: str | None = None
+) -> tuple[list[Message], bool]:
+    """Return a page of a thread's messages, and whether there are more. A message not yet begun is not shown."""
+    shown = [*_listed(thread_id), ~_unbegun()]
+    if run_id is not None:
+        shown.append(messages.c.run_id == run_id)
+    rows, more = page(connection, messages, messages.c.thread_id == thread_id, shown, window, NOUN)
+    return [_message(row) for row in rows], more
+
+
+def newest(connection: Connection, thread_id: str, limit: int, before: int | None = None) -> list[tuple[int, Message]]:
+    """Return the newest messages of a thread that are finished, newest first, each with its place in the thread."""
+    scope = [*_listed(thread_id), messages.c.status != "in_progress"]
+    if before is not None:
+        scope.append(messages.c.seq < before)
+    statement = select(messages).where(*scope).order_by(messages.c.seq.desc()).limit(limit)
+    return [(row["seq"], _message(row)) for row in connection.execute(statement).mappings()]
+
+
+def has_user_message(connection: Connection, thread_id: str) -> bool:
+    """Tell whether anybody has said anything to the assistant in this thread."""
+    statement = select(messages.c.id).where(*_listed(thread_id), messages.c.role == "user").limit(1)
+    return connection.execute(statement).first() is not None
+
+
+def unfinished(connection: Connection, run_id: str) -> list[Message]:
+    """Return a run's messages that are still being written."""
+    statement = select(messages).where(messages.c.run_id == run_id, messages.c.status == "in_progress")
+    return [_message(row) for row in connection.execute(statement.order_by(messages.c.seq)).mappings()]
+
+
+def save(connection: Connection, message: Message, *, abandoned: bool = False) -> None:
+    """Write a message's state and content."""
+    values = message.model_dump(include={"status", "content", "incomplete_details", "incomplete_at", "completed_at"})
+    statement = update(messages).where(messages.c.id == message.id)
+    connection.execute(statement.values(values | {"abandoned": abandoned}))
+
+
+def change(connection: Connection, message_id: str, values: dict[str, Any]) -> None:
+    """Set columns."""
+    if values:
+        connection.execute(update(messages).where(messages.c.id == message_id).values(values))
+
+
+def delete(connection: Connection, message_id: str) -> None:
+    """Leave a tombstone without content."""
+    change(connection, message_id, {"deleted": True, "content": [], "attachments": [], "metadata": {}})

@@ -1,0 +1,72 @@
+"""Bring a database to this version's schema."""
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Engine, inspect
+
+from understudy.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def upgrade_sqlite(engine: Engine, path: Path) -> None:
+    """Upgrade a SQLite file in place, keeping a copy of it beside it if it held an older schema."""
+    current = current_revision(engine)
+    head = _head()
+    if current == head:
+        return
+    _refuse_newer(current)
+    if current is not None:
+        copy = path.with_name(f"{path.name}.before-{head}")
+        _back_up(engine, copy)
+        log.warning("upgrading the database from schema %s to %s; a copy is kept at %s", current, head, copy)
+    upgrade(engine)
+
+
+def _back_up(engine: Engine, copy: Path) -> None:
+    """Copy a database, not its file: after a kill the newest changes are still in the log beside it."""
+    with engine.connect() as connection, closing(sqlite3.connect(copy)) as target:
+        cast("Any", connection.connection.driver_connection).backup(target)
+
+
+def upgrade(engine: Engine) -> None:
+    """Apply all migrations that the database lacks."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def current_revision(engine: Engine) -> str | None:
+    """Return the schema's revision, None for an empty database. Needs no alembic, which is slow to import."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        return None if found is None else str(found)
+
+
+def _revisions() -> list[str]:
+    """Revisions in order: files are named `0001_what.py` and hold revision `0001`."""
+    return sorted(file.name.split("_")[0] for file in (SCRIPTS / "versions").glob("[0-9]*.py"))
+
+
+def _head() -> str:
+    return _revisions()[-1]
+
+
+def _refuse_newer(current: str | None) -> None:
+    if current is not None and current not in _revisions():
+        raise ConfigurationError(
+            f"the database has schema {current}, which is newer than this server's {_head()}; upgrade the server"
+        )

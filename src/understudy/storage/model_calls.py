@@ -1,0 +1,56 @@
+"""The record of every call of a model: when, what it was given, what it used.
+
+The prompt itself is not stored a second time: the messages and instructions it was made of are named.
+"""
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, select, update
+
+from understudy.protocol.runs import Usage
+from understudy.storage.rows import insert
+from understudy.storage.schema import model_calls
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """Times are Unix seconds; `message_ids` are the messages in the prompt, oldest first."""
+
+    id: str
+    project: str
+    run_id: str
+    thread_id: str
+    attempt: int
+    model: str
+    started_at: float
+    instructions: str | None
+    message_ids: list[str]
+    first_token_at: float | None = None
+    finished_at: float | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    step_id: str | None = None
+
+
+def add(connection: Connection, call: ModelCall) -> None:
+    """Record a call, at its end or at its failure."""
+    insert(connection, model_calls, asdict(call))
+
+
+def of_run(connection: Connection, run_id: str) -> list[ModelCall]:
+    """Return a run's calls, oldest first."""
+    statement = select(model_calls).where(model_calls.c.run_id == run_id).order_by(model_calls.c.started_at)
+    return [ModelCall(**row) for row in connection.execute(statement).mappings()]
+
+
+def usage_of_step(connection: Connection, step_id: str) -> Usage | None:
+    """Return what the call behind a step used: a step shows it only once it has completed."""
+    found: Usage | None = connection.execute(
+        select(model_calls.c.usage).where(model_calls.c.step_id == step_id)
+    ).scalar()
+    return found
+
+
+def link(connection: Connection, call_id: str, step_id: str) -> None:
+    """Name the step that a call's usage is booked on."""
+    connection.execute(update(model_calls).where(model_calls.c.id == call_id).values(step_id=step_id))

@@ -1,0 +1,169 @@
+"""Queries on runs, with the lease by which one worker at a time holds a run."""
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, or_, select, update
+
+from understudy.errors import NotFound
+from understudy.protocol.base import Metadata
+from understudy.protocol.runs import (
+    LastError,
+    RequiredAction,
+    Run,
+    RunIncompleteDetails,
+    RunStatus,
+    TruncationStrategy,
+    Usage,
+)
+from understudy.protocol.tools import ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolResources
+from understudy.storage.rows import Window, allot, page
+from understudy.storage.schema import ACTIVE, runs, threads
+
+NOUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as it was given (what the user never set is None), with what the engine keeps of it.
+
+    `attempt` counts claims and fences off whoever held the run before; `tries` counts claims since the last
+    progress that a client saw; `lease_until` is Unix time in seconds.
+    """
+
+    id: str
+    project: str
+    created_at: int
+    assistant_id: str
+    thread_id: str
+    status: RunStatus
+    started_at: int | None
+    expires_at: int | None
+    cancelled_at: int | None
+    failed_at: int | None
+    completed_at: int | None
+    required_action: RequiredAction | None
+    last_error: LastError | None
+    model: str
+    instructions: str | None
+    tools: list[Tool]
+    tool_resources: ToolResources
+    metadata: Metadata
+    temperature: float | None
+    top_p: float | None
+    reasoning_effort: ReasoningEffort | None
+    max_completion_tokens: int | None
+    max_prompt_tokens: int | None
+    truncation_strategy: TruncationStrategy
+    incomplete_details: RunIncompleteDetails | None
+    usage: Usage | None
+    response_format: ResponseFormat | None
+    tool_choice: ToolChoice | None
+    parallel_tool_calls: bool | None
+    attempt: int = 0
+    tries: int = 0
+    worker: str | None = None
+    lease_until: float = 0.0
+
+    def shown(self) -> Run:
+        """Render with the API's defaults in the place of what was never set."""
+        return Run.model_construct(
+            **{name: getattr(self, name) for name in _SHOWN}
+            | {
+                "temperature": 1.0 if self.temperature is None else self.temperature,
+                "top_p": 1.0 if self.top_p is None else self.top_p,
+                "response_format": "auto" if self.response_format is None else self.response_format,
+                "tool_choice": "auto" if self.tool_choice is None else self.tool_choice,
+                "parallel_tool_calls": True if self.parallel_tool_calls is None else self.parallel_tool_calls,
+            }
+        )
+
+
+_SHOWN = [name for name in Run.model_fields if name != "object"]
+_COLUMNS = RunRecord.__slots__
+_CHANGING = (
+    "status",
+    "started_at",
+    "expires_at",
+    "cancelled_at",
+    "failed_at",
+    "completed_at",
+    "required_action",
+    "last_error",
+    "incomplete_details",
+    "usage",
+    "attempt",
+    "tries",
+    "worker",
+    "lease_until",
+)
+
+
+def _record(row: RowMapping) -> RunRecord:
+    return RunRecord(**{name: row[name] for name in _COLUMNS})
+
+
+def add(connection: Connection, run: RunRecord) -> None:
+    """Store a new run. The thread must be locked and free: the database refuses a second active run."""
+    connection.execute(runs.insert(), asdict(run) | {"seq": allot(connection, threads, run.thread_id)})
+
+
+def get(connection: Connection, project: str, thread_id: str, run_id: str) -> RunRecord:
+    """Raises NotFound."""
+    mine = (runs.c.id == run_id, runs.c.thread_id == thread_id, runs.c.project == project)
+    row = connection.execute(select(runs).where(*mine)).mappings().first()
+    if row is None:
+        raise NotFound(NOUN, run_id)
+    return _record(row)
+
+
+def find(connection: Connection, run_id: str) -> RunRecord | None:
+    """Return a run whoever it belongs to: for the engine, never for a request."""
+    row = connection.execute(select(runs).where(runs.c.id == run_id)).mappings().first()
+    return None if row is None else _record(row)
+
+
+def active_in(connection: Connection, thread_id: str) -> RunRecord | None:
+    """Return the run that holds a thread."""
+    row = connection.execute(select(runs).where(runs.c.thread_id == thread_id, runs.c.status.in_(ACTIVE))).mappings()
+    found = row.first()
+    return None if found is None else _record(found)
+
+
+def list_page(connection: Connection, thread_id: str, window: Window) -> tuple[list[RunRecord], bool]:
+    """Return a page of a thread's runs, and whether there are more."""
+    rows, more = page(connection, runs, runs.c.thread_id == thread_id, [], window, NOUN)
+    return [_record(row) for row in rows], more
+
+
+def save(connection: Connection, run: RunRecord, *, was: RunRecord) -> bool:
+    """Write a run's new state if nobody has moved or claimed it since `was` was read.
+
+    Returns False, and writes nothing, if somebody has: this is the fence between workers, requests and the sweeper.
+    """
+    unchanged = (runs.c.id == run.id, runs.c.attempt == was.attempt, runs.c.status == was.status)
+    values = {name: getattr(run, name) for name in _CHANGING}
+    return connection.execute(update(runs).where(*unchanged).values(values)).rowcount == 1
+
+
+def renew(connection: Connection, run: RunRecord, lease_until: float) -> bool:
+    """Extend a worker's lease; False if the run is no longer its own to work on."""
+    held = (runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.status == "in_progress")
+    return connection.execute(update(runs).where(*held).values(lease_until=lease_until)).rowcount == 1
+
+
+def set_metadata(connection: Connection, run_id: str, metadata: dict[str, str]) -> None:
+    """Replace a run's metadata."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values({"metadata": metadata}))
+
+
+def needing_care(connection: Connection, now: float) -> list[RunRecord]:
+    """Return, in one statement, every active run that is past its time or that nobody holds."""
+    waiting = runs.c.status == "requires_action"
+    unheld: ColumnElement[bool] = ~waiting & (runs.c.lease_until < now)
+    statement = select(runs).where(runs.c.status.in_(ACTIVE), or_(runs.c.expires_at <= now, unheld))
+    return [_record(row) for row in connection.execute(statement.order_by(runs.c.lease_until)).mappings()]
+
+
+def release_all(connection: Connection) -> None:
+    """Let go of every lease: for the start of a server that is alone on its database."""
+    connection.execute(update(runs).where(runs.c.status.in_(ACTIVE)).values(lease_until=0.0))

@@ -1,0 +1,162 @@
+"""SQLite: one writer thread that groups commits, readers beside it.
+
+A plain BEGIN loses writes under concurrency ("database is locked" when a reader turns writer); BEGIN IMMEDIATE on a
+single writer never does. WAL lets the readers go on meanwhile. `synchronous=NORMAL` survives kill -9; a power cut may
+cost the last moment, which FULL (a setting) prevents.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+from understudy.errors import Unavailable
+from understudy.storage import migrate
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+READERS = 4
+MAX_GROUP = 64
+BUSY_TIMEOUT_MS = 5_000
+
+_Job = tuple[Callable[[Connection], Any], "Future[Any]"]
+
+
+class SqliteStore:
+    """A database in one file, used by one server."""
+
+    def __init__(self, path: Path, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._writer_thread = threading.Thread(target=self._write_groups, name="sqlite-writer", daemon=True)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._write_engine = self._engine("BEGIN IMMEDIATE", pool_size=1)
+        self._read_engine = self._engine("BEGIN", pool_size=READERS)
+        self._closed = False
+
+    async def open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(migrate.upgrade_sqlite, self._write_engine, self._path)
+        self._writer_thread.start()
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        self._refuse_if_closed()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        self._refuse_if_closed()
+        done: Future[T] = Future()
+        self._jobs.put((change, done))
+        return await asyncio.wrap_future(done)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        if self._writer_thread.is_alive():
+            await asyncio.to_thread(self._writer_thread.join)
+        self._readers.shutdown()
+        self._write_engine.dispose()
+        self._read_engine.dispose()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise Unavailable("the database is closed: the server is stopping")
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        with self._read_engine.begin() as connection:
+            return query(connection)
+
+    def _engine(self, begin: str, pool_size: int) -> Engine:
+        engine = create_engine(
+            f"sqlite:///{self._path}",
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        )
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: Any, _: object) -> None:
+            connection.isolation_level = None  # else the driver opens transactions of its own, always deferred
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={self._synchronous}")
+            connection.execute("PRAGMA foreign_keys=ON")
+
+        @event.listens_for(engine, "begin")
+        def start(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    # --- the writer thread ---------------------------------------------------------------------------------------
+
+    def _write_groups(self) -> None:
+        while True:
+            group, stop = self._next_group()
+            if group:
+                self._commit(group)
+            if stop:
+                return
+
+    def _next_group(self) -> tuple[list[_Job], bool]:
+        """Wait for one change, then take all that wait behind it."""
+        group: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            if job[1].set_running_or_notify_cancel():
+                group.append(job)
+            if self._jobs.empty() or len(group) >= MAX_GROUP:
+                return group, False
+            job = self._jobs.get()
+        return group, True
+
+    def _commit(self, group: list[_Job]) -> None:
+        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        try:
+            with self._write_engine.begin() as connection:
+                outcomes = [self._apply(connection, job, alone=len(group) == 1) for job in group]
+        except BaseException as failure:  # the transaction as a whole failed: nobody's change was kept
+            if len(group) > 1 or not isinstance(failure, Exception):
+                log.exception("a group of %d changes could not be committed", len(group))
+            outcomes = [(done, None, failure) for _, done in group]
+        for done, value, problem in outcomes:
+            if problem is None:
+                done.set_result(value)
+            else:
+                done.set_exception(problem)
+
+    def _apply(
+        self, connection: Connection, job: _Job, *, alone: bool
+    ) -> tuple["Future[Any]", Any, BaseException | None]:
+        """Make one change. In a group, a savepoint lets it fail without its neighbours."""
+        change, done = job
+        if alone:
+            return done, change(connection), None
+        try:
+            with connection.begin_nested():
+                return done, change(connection), None
+        except Exception as problem:
+            if not _in_transaction(connection):  # the database undid all of it (a full disk): nobody's change is kept
+                raise
+            return done, None, problem
+
+
+def _in_transaction(connection: Connection) -> bool:
+    return bool(cast("Any", connection.connection.driver_connection).in_transaction)
+
+
+def sqlite_path(url: str) -> Path:
+    """Return the file of a `sqlite:///…` URL."""
+    from sqlalchemy import make_url
+
+    return Path(cast("str", make_url(url).database))

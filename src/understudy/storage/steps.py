@@ -1,0 +1,66 @@
+"""Queries on run steps."""
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, select, update
+
+from understudy.errors import NotFound
+from understudy.protocol.steps import RunStep
+from understudy.storage.rows import Window, allot, insert, page
+from understudy.storage.schema import steps, threads
+
+NOUN = "run step"
+_FIELDS = [name for name in RunStep.model_fields if name != "object"]
+
+
+def _step(row: RowMapping) -> RunStep:
+    return RunStep.model_construct(**{name: row[name] for name in _FIELDS})
+
+
+def _listed() -> ColumnElement[bool]:
+    return ~steps.c.abandoned
+
+
+def add(connection: Connection, project: str, step: RunStep) -> None:
+    """Store a new step."""
+    place = allot(connection, threads, step.thread_id)
+    insert(connection, steps, step.model_dump(exclude={"object"}) | {"project": project, "seq": place})
+
+
+def get(connection: Connection, project: str, run_id: str, step_id: str) -> RunStep:
+    """Raises NotFound."""
+    mine = (steps.c.id == step_id, steps.c.run_id == run_id, steps.c.project == project)
+    row = connection.execute(select(steps).where(*mine)).mappings().first()
+    if row is None:
+        raise NotFound(NOUN, step_id)
+    return _step(row)
+
+
+def list_page(connection: Connection, run_id: str, window: Window) -> tuple[list[RunStep], bool]:
+    """Return a page of a run's steps, and whether there are more."""
+    rows, more = page(connection, steps, steps.c.run_id == run_id, [_listed()], window, NOUN)
+    return [_step(row) for row in rows], more
+
+
+def of_run(connection: Connection, run_id: str) -> list[RunStep]:
+    """Return all steps of a run that count, oldest first."""
+    statement = select(steps).where(steps.c.run_id == run_id, _listed()).order_by(steps.c.seq)
+    return [_step(row) for row in connection.execute(statement).mappings()]
+
+
+def finished_tools(connection: Connection, thread_id: str, since: int) -> list[tuple[int, RunStep]]:
+    """Return a thread's finished tool steps from a place on, oldest first, each with its place."""
+    finished = (steps.c.type == "tool_calls", steps.c.status == "completed", _listed())
+    statement = select(steps).where(steps.c.thread_id == thread_id, steps.c.seq >= since, *finished)
+    rows = connection.execute(statement.order_by(steps.c.seq)).mappings()
+    return [(row["seq"], _step(row)) for row in rows]
+
+
+def save(connection: Connection, step: RunStep, *, abandoned: bool = False) -> None:
+    """Write a step's state and details."""
+    fixed = {"id", "object", "created_at", "run_id", "assistant_id", "thread_id", "type", "metadata"}
+    values = step.model_dump(exclude=fixed) | {"abandoned": abandoned}
+    connection.execute(update(steps).where(steps.c.id == step.id).values(values))
+
+
+def close_expiry(connection: Connection, run_id: str) -> None:
+    """Clear `expires_at` on the steps of a run that has ended (recorded)."""
+    connection.execute(update(steps).where(steps.c.run_id == run_id).values(expires_at=None))

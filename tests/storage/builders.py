@@ -1,0 +1,140 @@
+"""Rows for tests: each builder makes a whole object, so that a test names only what it is about."""
+
+from dataclasses import replace
+from typing import Any
+
+from understudy.ids import new_id
+from understudy.protocol.messages import Message, text_content
+from understudy.protocol.runs import Usage
+from understudy.protocol.steps import RunStep
+from understudy.protocol.threads import Thread
+from understudy.storage import assistants, messages, threads
+from understudy.storage.assistants import AssistantRecord
+from understudy.storage.base import Store
+from understudy.storage.model_calls import ModelCall
+from understudy.storage.runs import RunRecord
+
+NOW = 1_800_000_000
+PROJECT = "proj_default"
+
+
+def assistant(**given: Any) -> AssistantRecord:
+    made = AssistantRecord(
+        id=new_id("assistant"),
+        created_at=NOW,
+        name=None,
+        description=None,
+        model="gpt-4o",
+        instructions=None,
+        tools=[],
+        top_p=None,
+        temperature=None,
+        reasoning_effort=None,
+        tool_resources={},
+        metadata={},
+        response_format=None,
+    )
+    return replace(made, **given)
+
+
+def thread(**given: Any) -> Thread:
+    return Thread(**{"id": new_id("thread"), "created_at": NOW, "metadata": {}, "tool_resources": {}} | given)
+
+
+def message(thread_id: str, text: str = "hi", **given: Any) -> Message:
+    made = Message(
+        id=new_id("message"),
+        created_at=NOW,
+        assistant_id=None,
+        thread_id=thread_id,
+        run_id=None,
+        status="completed",
+        incomplete_details=None,
+        incomplete_at=None,
+        completed_at=NOW,
+        role="user",
+        content=[text_content(text)],
+        attachments=[],
+        metadata={},
+    )
+    return made.model_copy(update=given)
+
+
+def run(thread_id: str = "thread_x", **given: Any) -> RunRecord:
+    made = RunRecord(
+        id=new_id("run"),
+        project=PROJECT,
+        created_at=NOW,
+        assistant_id="asst_x",
+        thread_id=thread_id,
+        status="queued",
+        started_at=None,
+        expires_at=NOW + 600,
+        cancelled_at=None,
+        failed_at=None,
+        completed_at=None,
+        required_action=None,
+        last_error=None,
+        model="gpt-4o",
+        instructions=None,
+        tools=[],
+        tool_resources={},
+        metadata={},
+        temperature=None,
+        top_p=None,
+        reasoning_effort=None,
+        max_completion_tokens=None,
+        max_prompt_tokens=None,
+        truncation_strategy={"type": "auto", "last_messages": None},
+        incomplete_details=None,
+        usage=None,
+        response_format=None,
+        tool_choice=None,
+        parallel_tool_calls=None,
+    )
+    return replace(made, **given)
+
+
+def step(of: RunRecord, **given: Any) -> RunStep:
+    made = RunStep(
+        id=new_id("step"),
+        created_at=NOW,
+        run_id=of.id,
+        assistant_id=of.assistant_id,
+        thread_id=of.thread_id,
+        type="tool_calls",
+        status="in_progress",
+        cancelled_at=None,
+        completed_at=None,
+        expires_at=of.expires_at,
+        expired_at=None,
+        failed_at=None,
+        last_error=None,
+        step_details={"type": "tool_calls", "tool_calls": []},
+        usage=None,
+        metadata={},
+    )
+    return made.model_copy(update=given)
+
+
+def model_call(of: RunRecord, started_at: float = NOW, used: Usage | None = None, **given: Any) -> ModelCall:
+    made = ModelCall(new_id("call"), of.project, of.id, of.thread_id, 1, "m", started_at, None, [], usage=used)
+    return replace(made, **given)
+
+
+async def stored_thread(store: Store, project: str = PROJECT, **given: Any) -> Thread:
+    made = thread(**given)
+    await store.write(lambda connection: threads.add(connection, project, made))
+    return made
+
+
+async def stored_message(store: Store, thread_id: str, text: str = "hi", **given: Any) -> Message:
+    made = message(thread_id, text, **given)
+    await store.write(lambda connection: messages.add(connection, PROJECT, thread_id, [made]))
+    return made
+
+
+async def stored_assistant(store: Store, project: str = PROJECT, **given: Any) -> AssistantRecord:
+    made = assistant(**given)
+    await store.write(lambda connection: assistants.add(connection, project, made))
+    return made
