@@ -1,0 +1,1 @@
+"""Jobs, live events and signals between requests, workers and followers."""

@@ -1,0 +1,172 @@
+"""The bus of a server that is alone: an asyncio queue, a log of events per run, a signal per run."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from weakref import WeakSet
+
+from understudy.bus.base import EventId, LiveEvent, Subscription
+from understudy.ids import Clock, SystemClock
+from understudy.protocol.events import Event
+
+LOG_BYTES = 8 * 1024 * 1024
+LINGER_S = 600.0
+SWEEP_EVERY_S = 60.0
+
+
+@dataclass(slots=True)
+class _Log:
+    """A run's events since this process first heard of the run, less what was too much to keep."""
+
+    whole: bool = False
+    events: deque[LiveEvent] = field(default_factory=deque)
+    dropped: int = 0
+    size: int = 0
+    touched_at: float = 0.0
+    followers: "WeakSet[_Follower]" = field(default_factory=WeakSet)
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def follower(self, place: int) -> "_Follower":
+        follower = _Follower(self, place)
+        self.followers.add(follower)
+        return follower
+
+    def append(self, live: LiveEvent) -> None:
+        self.events.append(live)
+        self.size += len(live.event.data)
+        while self.size > LOG_BYTES and len(self.events) > 1:
+            self.size -= len(self.events.popleft().event.data)
+            self.dropped += 1
+
+    def wake(self) -> None:
+        grown, self.grown = self.grown, asyncio.Event()
+        grown.set()
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class _Follower:
+    """A place in a log, counted in events since the log's beginning."""
+
+    log: _Log
+    place: int
+
+    async def next(self, timeout_s: float) -> LiveEvent | None:
+        if self._at() >= len(self.log.events):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self.log.grown.wait()
+            except TimeoutError:
+                return None
+        if (at := self._at()) >= len(self.log.events):
+            return None
+        self.place = self.log.dropped + at + 1
+        return self.log.events[at]
+
+    def _at(self) -> int:
+        """The index of the next event; a follower that fell too far behind goes on with what is kept."""
+        return max(self.place - self.log.dropped, 0)
+
+
+class LocalBus:
+    """Everything in one process and one event loop.
+
+    The n of an event's id comes from one counter that starts at the clock, so that it rises across restarts and an id
+    of an earlier process is never mistaken for one of this process.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._n = int(self._clock.now() * 1000)
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._waiting: set[str] = set()
+        self._logs: dict[str, _Log] = {}
+        self._signals: dict[str, set[asyncio.Event]] = {}
+        self._closed = False
+        self._sweep_at = 0.0
+
+    async def enqueue(self, run_id: str) -> None:
+        if run_id not in self._waiting:
+            self._waiting.add(run_id)
+            self._queue.put_nowait(run_id)
+
+    async def jobs(self) -> AsyncGenerator[str, None]:
+        while not self._closed:
+            run_id = await self._queue.get()
+            if run_id is None:
+                self._queue.put_nowait(None)  # for whoever else listens
+                return
+            self._waiting.discard(run_id)
+            yield run_id
+
+    async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
+        log = self._logs.get(run_id) or self._open_log(run_id)
+        if events and events[0].name in _BEGINNINGS and not log.events:
+            log.whole = True
+        ids = [self._append(log, attempt, event) for event in events]
+        log.wake()
+        return ids
+
+    async def subscribe(self, run_id: str, after: EventId | None = None) -> Subscription | None:
+        log = self._logs.get(run_id)
+        if log is None:
+            return None
+        if after is None:
+            return log.follower(0) if log.whole and not log.dropped else None
+        for index, live in enumerate(log.events):
+            if live.id == after:
+                return log.follower(log.dropped + index + 1)
+        return None
+
+    async def subscribe_live(self, run_id: str) -> Subscription:
+        log = self._logs.get(run_id) or self._open_log(run_id)
+        return log.follower(log.dropped + len(log.events))
+
+    async def forget(self, run_id: str) -> None:
+        self._logs.pop(run_id, None)
+
+    async def signal(self, run_id: str) -> None:
+        for listener in self._signals.get(run_id, ()):
+            listener.set()
+
+    @asynccontextmanager
+    async def signalled(self, run_id: str) -> AsyncIterator[asyncio.Event]:
+        listener = asyncio.Event()
+        listeners = self._signals.setdefault(run_id, set())
+        listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            listeners.discard(listener)
+            if not listeners:
+                self._signals.pop(run_id, None)
+
+    async def close(self) -> None:
+        self._closed = True
+        self._queue.put_nowait(None)
+        for log in self._logs.values():
+            log.wake()
+
+    def _append(self, log: _Log, attempt: int, event: Event) -> EventId:
+        self._n += 1
+        event_id = EventId(attempt, self._n)
+        log.append(LiveEvent(event_id, event))
+        log.touched_at = self._clock.now()
+        return event_id
+
+    def _open_log(self, run_id: str) -> _Log:
+        now = self._clock.now()
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP_EVERY_S
+            self._drop_old_logs(now - LINGER_S)
+        return self._logs.setdefault(run_id, _Log(touched_at=now))
+
+    def _drop_old_logs(self, limit: float) -> None:
+        """A log lives on for a while past its last event, for clients that come back; then the rows have to tell."""
+        old = [run_id for run_id, log in self._logs.items() if log.touched_at < limit and not log.followers]
+        for run_id in old:
+            del self._logs[run_id]
+
+
+_BEGINNINGS = frozenset({"thread.created", "thread.run.created"})

@@ -1,0 +1,197 @@
+"""What every Bus must do. Each adapter's tests collect these classes with a `bus` fixture of their own.
+
+The fixture's bus is fresh, and closed after the test.
+"""
+
+import asyncio
+from collections import Counter
+
+from understudy.bus.base import Bus, EventId, LiveEvent, Subscription
+from understudy.protocol.events import Event
+
+SOON_S = 5.0
+AT_ONCE_S = 0.05
+RUN = "run_contract"
+CREATED = Event("thread.run.created", '{"id":"run_contract"}')
+
+
+def told(number: int) -> Event:
+    return Event("thread.message.delta", f'{{"n":{number}}}')
+
+
+async def read(place: Subscription | None, count: int) -> list[LiveEvent]:
+    assert place is not None
+    found = [await place.next(SOON_S) for _ in range(count)]
+    assert None not in found
+    assert await place.next(0) is None
+    return [live for live in found if live is not None]
+
+
+async def _take(bus: Bus, taken: asyncio.Queue[str]) -> None:
+    async for run_id in bus.jobs():
+        taken.put_nowait(run_id)
+        await asyncio.sleep(0)
+
+
+async def _first(taken: asyncio.Queue[str], count: int) -> list[str]:
+    return [await asyncio.wait_for(taken.get(), SOON_S) for _ in range(count)]
+
+
+class JobsGoToOneConsumerEach:
+    async def test_each_job_once_whoever_takes_it(self, bus: Bus) -> None:
+        taken: asyncio.Queue[str] = asyncio.Queue()
+        consumers = [asyncio.ensure_future(_take(bus, taken)) for _ in range(3)]
+        jobs = [f"run_{number}" for number in range(50)]
+        for job in jobs:
+            await bus.enqueue(job)
+        first = await _first(taken, len(jobs))
+        await bus.close()
+        await asyncio.wait_for(asyncio.gather(*consumers), SOON_S)
+        assert Counter(first) == Counter(jobs)
+        assert taken.empty()
+
+    async def test_a_job_that_waits_already_is_not_put_there_twice(self, bus: Bus) -> None:
+        for _ in range(3):
+            await bus.enqueue(RUN)
+        await bus.enqueue("run_other")
+        jobs = bus.jobs()
+        assert [await anext(jobs), await anext(jobs)] == [RUN, "run_other"]
+        await jobs.aclose()
+
+    async def test_a_job_that_was_taken_may_come_again(self, bus: Bus) -> None:
+        jobs = bus.jobs()
+        for _ in range(2):
+            await bus.enqueue(RUN)
+            assert await asyncio.wait_for(anext(jobs), SOON_S) == RUN
+        await jobs.aclose()
+
+    async def test_a_job_wakes_who_waits_for_it(self, bus: Bus) -> None:
+        taken: asyncio.Queue[str] = asyncio.Queue()
+        consumer = asyncio.ensure_future(_take(bus, taken))
+        await asyncio.sleep(0)
+        await bus.enqueue(RUN)
+        assert await _first(taken, 1) == [RUN]
+        await bus.close()
+        await asyncio.wait_for(consumer, SOON_S)
+
+
+class EventsComeInOrder:
+    async def test_to_everyone_who_follows(self, bus: Bus) -> None:
+        places = [await bus.subscribe_live(RUN) for _ in range(3)]
+        for number in range(0, 30, 3):
+            await bus.publish(RUN, 1, [told(number), told(number + 1), told(number + 2)])
+        for place in places:
+            assert [live.event for live in await read(place, 30)] == [told(number) for number in range(30)]
+
+    async def test_with_ids_that_rise(self, bus: Bus) -> None:
+        place = await bus.subscribe_live(RUN)
+        first = await bus.publish(RUN, 1, [told(1), told(2)])
+        second = await bus.publish(RUN, 2, [told(3)])
+        ids = [*first, *second]
+        assert [live.id for live in await read(place, 3)] == ids
+        assert ids == sorted(set(ids))
+        assert [known.attempt for known in ids] == [1, 1, 2]
+
+    async def test_to_who_was_waiting(self, bus: Bus) -> None:
+        place = await bus.subscribe_live(RUN)
+        waiting = asyncio.ensure_future(place.next(SOON_S))
+        await asyncio.sleep(0)
+        await bus.publish(RUN, 1, [told(1)])
+        live = await waiting
+        assert live is not None
+        assert live.event == told(1)
+
+    async def test_none_when_nothing_comes_in_time(self, bus: Bus) -> None:
+        place = await bus.subscribe_live(RUN)
+        assert await place.next(0) is None
+        assert await place.next(AT_ONCE_S) is None
+
+    async def test_runs_are_kept_apart(self, bus: Bus) -> None:
+        mine, other = await bus.subscribe_live(RUN), await bus.subscribe_live("run_other")
+        await bus.publish(RUN, 1, [told(1)])
+        assert len(await read(mine, 1)) == 1
+        assert await other.next(AT_ONCE_S) is None
+
+    async def test_publishing_nothing_tells_nothing(self, bus: Bus) -> None:
+        place = await bus.subscribe_live(RUN)
+        assert await bus.publish(RUN, 1, []) == []
+        assert await place.next(AT_ONCE_S) is None
+
+
+class FollowersMayBeginAnywhere:
+    async def test_from_the_beginning(self, bus: Bus) -> None:
+        await bus.publish(RUN, 0, [CREATED, told(1)])
+        place = await bus.subscribe(RUN)
+        await bus.publish(RUN, 1, [told(2)])
+        assert [live.event for live in await read(place, 3)] == [CREATED, told(1), told(2)]
+
+    async def test_from_just_after_any_known_id(self, bus: Bus) -> None:
+        ids = await bus.publish(RUN, 0, [CREATED, *[told(number) for number in range(6)]])
+        for index, known in enumerate(ids):
+            place = await bus.subscribe(RUN, known)
+            assert [live.id for live in await read(place, len(ids) - index - 1)] == ids[index + 1 :]
+
+    async def test_from_now_on(self, bus: Bus) -> None:
+        await bus.publish(RUN, 0, [CREATED, told(1)])
+        place = await bus.subscribe_live(RUN)
+        await bus.publish(RUN, 0, [told(2)])
+        assert [live.event for live in await read(place, 1)] == [told(2)]
+
+    async def test_not_after_an_id_that_is_not_known(self, bus: Bus) -> None:
+        assert await bus.subscribe(RUN) is None
+        ids = await bus.publish(RUN, 1, [CREATED, told(1)])
+        for unknown in (EventId(1, 0), EventId(1, ids[-1].n + 1), EventId(2, ids[0].n), EventId(0, ids[0].n)):
+            assert await bus.subscribe(RUN, unknown) is None
+
+    async def test_not_from_a_beginning_that_was_not_seen(self, bus: Bus) -> None:
+        [known] = await bus.publish(RUN, 1, [told(1)])
+        assert await bus.subscribe(RUN) is None
+        assert await bus.subscribe(RUN, known) is not None
+
+    async def test_not_after_the_log_was_let_go(self, bus: Bus) -> None:
+        ids = await bus.publish(RUN, 1, [CREATED, told(1)])
+        await bus.forget(RUN)
+        assert await bus.subscribe(RUN) is None
+        assert await bus.subscribe(RUN, ids[0]) is None
+        await bus.forget(RUN)
+
+
+class SignalsReachWhoListens:
+    async def test_all_of_them(self, bus: Bus) -> None:
+        async with bus.signalled(RUN) as one, bus.signalled(RUN) as other, bus.signalled("run_other") as quiet:
+            await bus.signal(RUN)
+            await asyncio.wait_for(asyncio.gather(one.wait(), other.wait()), SOON_S)
+            waiting = asyncio.ensure_future(quiet.wait())
+            assert (await asyncio.wait({waiting}, timeout=AT_ONCE_S))[0] == set()
+            waiting.cancel()
+
+    async def test_one_before_the_listening_is_not_heard(self, bus: Bus) -> None:
+        await bus.signal(RUN)
+        async with bus.signalled(RUN) as signal:
+            waiting = asyncio.ensure_future(signal.wait())
+            assert (await asyncio.wait({waiting}, timeout=AT_ONCE_S))[0] == set()
+            waiting.cancel()
+
+    async def test_one_given_between_listening_and_waiting_is_heard(self, bus: Bus) -> None:
+        async with bus.signalled(RUN) as signal:
+            await bus.signal(RUN)
+            await asyncio.wait_for(signal.wait(), SOON_S)
+
+
+class ClosingWakesEveryone:
+    async def test_every_consumer_of_jobs(self, bus: Bus) -> None:
+        consumers = [asyncio.ensure_future(_take(bus, asyncio.Queue())) for _ in range(3)]
+        await asyncio.sleep(0)
+        await bus.close()
+        await asyncio.wait_for(asyncio.gather(*consumers), SOON_S)
+
+    async def test_every_follower(self, bus: Bus) -> None:
+        place = await bus.subscribe_live(RUN)
+        waiting = asyncio.ensure_future(place.next(60.0))
+        await asyncio.sleep(0)
+        await bus.close()
+        assert await asyncio.wait_for(waiting, SOON_S) is None
+
+    async def test_it_may_be_closed_twice(self, bus: Bus) -> None:
+        await bus.close()
+        await bus.close()

@@ -1,0 +1,121 @@
+"""The bus of one process: the contract of a Bus, and what is this adapter's own."""
+
+import gc
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.bus import bus_contract
+from tests.bus.bus_contract import CREATED, RUN, read, told
+
+from understudy.bus import local
+from understudy.bus.local import LINGER_S, LocalBus
+from understudy.protocol.events import Event
+from understudy.testing import FakeClock
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[LocalBus]:
+    bus = LocalBus(FakeClock())
+    yield bus
+    await bus.close()
+
+
+class TestJobsGoToOneConsumerEach(bus_contract.JobsGoToOneConsumerEach):
+    pass
+
+
+class TestEventsComeInOrder(bus_contract.EventsComeInOrder):
+    pass
+
+
+class TestFollowersMayBeginAnywhere(bus_contract.FollowersMayBeginAnywhere):
+    pass
+
+
+class TestSignalsReachWhoListens(bus_contract.SignalsReachWhoListens):
+    pass
+
+
+class TestClosingWakesEveryone(bus_contract.ClosingWakesEveryone):
+    pass
+
+
+# --- its own -----------------------------------------------------------------------------------------------------
+
+
+async def test_ids_rise_across_restarts() -> None:
+    clock = FakeClock()
+    before = await LocalBus(clock).publish(RUN, 1, [told(number) for number in range(500)])
+    clock.advance(1)
+    restarted = LocalBus(clock)
+    after = await restarted.publish(RUN, 1, [told(0)])
+    assert before[-1] < after[0]
+    for known in before:
+        assert await restarted.subscribe(RUN, known) is None
+
+
+async def test_a_log_is_bounded_in_bytes(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LOG_BYTES", 1000)
+    ids = await bus.publish(RUN, 1, [CREATED, *[Event("thread.message.delta", "x" * 100) for _ in range(50)]])
+    assert await bus.subscribe(RUN) is None
+    assert await bus.subscribe(RUN, ids[0]) is None
+    kept = [known for known in ids if await bus.subscribe(RUN, known) is not None]
+    assert kept == ids[-10:]
+
+
+async def test_an_event_larger_than_the_bound_still_arrives(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LOG_BYTES", 10)
+    place = await bus.subscribe_live(RUN)
+    large = Event("thread.message.completed", "x" * 100)
+    await bus.publish(RUN, 1, [large])
+    assert [live.event for live in await read(place, 1)] == [large]
+
+
+async def test_who_fell_behind_goes_on_with_what_is_kept(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LOG_BYTES", 300)
+    slow = await bus.subscribe_live(RUN)
+    events = [Event("thread.message.delta", f"{number:0100}") for number in range(10)]
+    for told_event in events:
+        await bus.publish(RUN, 1, [told_event])
+    assert [live.event for live in await read(slow, 3)] == events[-3:]
+
+
+async def test_a_log_is_let_go_a_while_after_its_last_event() -> None:
+    clock = FakeClock()
+    bus = LocalBus(clock)
+    ids = await bus.publish(RUN, 1, [CREATED])
+    clock.advance(LINGER_S)
+    await bus.publish("run_new", 1, [CREATED])
+    assert await bus.subscribe(RUN, ids[0]) is not None
+    gc.collect()
+    clock.advance(local.SWEEP_EVERY_S)
+    await bus.publish("run_newer", 1, [CREATED])
+    assert await bus.subscribe(RUN, ids[0]) is None
+
+
+async def test_a_log_that_only_was_looked_for_is_let_go_too() -> None:
+    clock = FakeClock()
+    bus = LocalBus(clock)
+    for number in range(100):
+        await bus.subscribe_live(f"run_{number}")
+    gc.collect()
+    clock.advance(LINGER_S + 1)
+    await bus.subscribe_live("run_new")
+    assert set(bus._logs) == {"run_new"}
+
+
+async def test_a_log_that_somebody_follows_is_kept() -> None:
+    clock = FakeClock()
+    bus = LocalBus(clock)
+    place = await bus.subscribe_live(RUN)
+    clock.advance(LINGER_S + 1)
+    await bus.publish("run_new", 1, [CREATED])
+    await bus.publish(RUN, 1, [told(1)])
+    assert [live.event for live in await read(place, 1)] == [told(1)]
+
+
+async def test_nobody_listens_any_more_after_the_context() -> None:
+    bus = LocalBus(FakeClock())
+    async with bus.signalled(RUN):
+        assert RUN in bus._signals
+    assert bus._signals == {}
