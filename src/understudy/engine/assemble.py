@@ -1,0 +1,218 @@
+"""From a model's deltas to steps, messages and events. Pure: no I/O, no clock of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from understudy.engine.transitions import complete_message, cut_message, end_step
+from understudy.ids import new_id
+from understudy.inference.base import Delta, Finished, FinishReason, RefusalDelta, TextDelta, ToolCallDelta
+from understudy.protocol import events as wire
+from understudy.protocol.events import Event, event
+from understudy.protocol.messages import Content, IncompleteReason, Message, text_content
+from understudy.protocol.runs import Usage, usage
+from understudy.protocol.steps import RunStep, StepDetails, ToolCall
+from understudy.storage.runs import RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CallDraft:
+    """A tool call as far as it is written. Its opening is told once its name is known."""
+
+    id: str
+    name: str
+    arguments: str = ""
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a model's answer has come to so far."""
+
+    run: RunRecord
+    message: Message | None = None
+    message_step: RunStep | None = None
+    text: str = ""
+    refusal: str = ""
+    calls_step: RunStep | None = None
+    calls: tuple[CallDraft, ...] = ()
+    places: tuple[int, ...] = ()
+    reason: FinishReason | None = None
+    used: Usage | None = None
+
+    def written(self) -> Message | None:
+        """The message with the text that it has so far."""
+        return None if self.message is None else self.message.model_copy(update={"content": self._content()})
+
+    def _content(self) -> list[Content]:
+        parts: list[Content] = [text_content(self.text)] if self.text else []
+        if self.refusal:
+            parts.append({"type": "refusal", "refusal": self.refusal})
+        return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A draft after one delta. Rows are to be written before the events are told."""
+
+    draft: Draft
+    events: Sequence[Event] = ()
+    new: Sequence[Message | RunStep] = ()
+    ended: Sequence[Message | RunStep] = ()
+
+    def then(self, following: "Folded") -> "Folded":
+        """Join two changes, the later one last."""
+        return Folded(
+            following.draft,
+            [*self.events, *following.events],
+            [*self.new, *following.new],
+            [*self.ended, *following.ended],
+        )
+
+
+def fold(draft: Draft, delta: Delta, now: float) -> Folded:
+    """Take one delta in."""
+    match delta:
+        case TextDelta(text):
+            return _fold_text(draft, text, now) if text else Folded(draft)
+        case RefusalDelta(text):
+            return _fold_refusal(draft, text, now) if text else Folded(draft)
+        case ToolCallDelta():
+            return _fold_call(draft, delta, now)
+        case Finished(reason, used):
+            counted = usage(used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.reasoning_tokens)
+            return _finish(replace(draft, reason=reason, used=counted), now)
+        case _:
+            assert_never(delta)
+
+
+def _fold_text(draft: Draft, text: str, now: float) -> Folded:
+    begun = Folded(draft) if draft.message else _begin_message(draft, now)
+    message = begun.draft.message
+    assert message is not None
+    told = wire.text_delta(message.id, 0, text, first=not draft.text)
+    return begun.then(Folded(replace(begun.draft, text=draft.text + text), [told]))
+
+
+def _fold_refusal(draft: Draft, text: str, now: float) -> Folded:
+    begun = Folded(draft) if draft.message else _begin_message(draft, now)
+    message = begun.draft.message
+    assert message is not None
+    told = wire.refusal_delta(message.id, 1 if draft.text else 0, text)
+    return begun.then(Folded(replace(begun.draft, refusal=draft.refusal + text), [told]))
+
+
+def _fold_call(draft: Draft, delta: ToolCallDelta, now: float) -> Folded:
+    """A call ends the narration before it; the first one begins the step of all calls of this answer."""
+    folded = _end_message(draft, now, usage()) if draft.message and not draft.calls_step else Folded(draft)
+    if folded.draft.calls_step is None:
+        folded = folded.then(_begin_calls(folded.draft, now))
+    return folded.then(_extend_call(folded.draft, delta))
+
+
+def _extend_call(draft: Draft, delta: ToolCallDelta) -> Folded:
+    step = draft.calls_step
+    assert step is not None
+    if delta.index not in draft.places:
+        opened = CallDraft(_unused_id(draft, delta.id), delta.name or "")
+        draft = replace(draft, places=(*draft.places, delta.index), calls=(*draft.calls, opened))
+    place = draft.places.index(delta.index)
+    call = draft.calls[place]
+    call = replace(call, name=call.name or delta.name or "", arguments=call.arguments + delta.arguments)
+    events: list[Event] = []
+    fragment = delta.arguments
+    if call.name and not call.told:
+        events.append(wire.call_delta(step.id, place, call.id, call.name))
+        call, fragment = replace(call, told=True), call.arguments
+    if call.told and fragment:
+        events.append(wire.arguments_delta(step.id, place, fragment))
+    calls = (*draft.calls[:place], call, *draft.calls[place + 1 :])
+    return Folded(replace(draft, calls=calls), events)
+
+
+def _unused_id(draft: Draft, given: str | None) -> str:
+    """The upstream's id of a call; some give none, or the same one to all: those calls could not be told apart."""
+    return given if given and given not in [call.id for call in draft.calls] else new_id("call")
+
+
+def _begin_message(draft: Draft, now: float) -> Folded:
+    message = _new_message(draft.run, now)
+    details: StepDetails = {"type": "message_creation", "message_creation": {"message_id": message.id}}
+    step = _new_step(draft.run, details, now)
+    told = [*_begun("thread.run.step", step), *_begun("thread.message", message)]
+    return Folded(replace(draft, message=message, message_step=step), told, [step, message])
+
+
+def _begin_calls(draft: Draft, now: float) -> Folded:
+    step = _new_step(draft.run, {"type": "tool_calls", "tool_calls": []}, now)
+    return Folded(replace(draft, calls_step=step), _begun("thread.run.step", step), [step])
+
+
+def _begun(noun: str, begun: Message | RunStep) -> list[Event]:
+    return [event(f"{noun}.created", begun), event(f"{noun}.in_progress", begun)]
+
+
+def _end_message(draft: Draft, now: float, used: Usage, cut: IncompleteReason | None = None) -> Folded:
+    """Close the message and its step. The parts stay in the draft no longer."""
+    written, step = draft.written(), draft.message_step
+    assert written is not None
+    assert step is not None
+    message, told = complete_message(written, now) if cut is None else cut_message(written, cut, now)
+    ended, step_told = end_step(step, "completed", now, used=used)
+    closed = replace(draft, message=None, message_step=None, text="", refusal="")
+    return Folded(closed, [told, step_told], (), [message, ended])
+
+
+_CUTS: dict[FinishReason, IncompleteReason] = {"length": "max_tokens", "content_filter": "content_filter"}
+
+
+def _finish(draft: Draft, now: float) -> Folded:
+    """The answer is whole: its message ends here, its calls are left to whoever runs the tools."""
+    if draft.message is None:
+        return Folded(draft)
+    used = usage() if draft.calls_step else draft.used or usage()
+    return _end_message(draft, now, used, _CUTS.get(draft.reason or "stop"))
+
+
+def with_calls(step: RunStep, calls: Sequence[ToolCall]) -> RunStep:
+    """The tool step with these calls in it."""
+    return step.model_copy(update={"step_details": {"type": "tool_calls", "tool_calls": list(calls)}})
+
+
+def _new_message(run: RunRecord, now: float) -> Message:
+    return Message(
+        id=new_id("message"),
+        created_at=int(now),
+        assistant_id=run.assistant_id,
+        thread_id=run.thread_id,
+        run_id=run.id,
+        status="in_progress",
+        incomplete_details=None,
+        incomplete_at=None,
+        completed_at=None,
+        role="assistant",
+        content=[],
+        attachments=[],
+        metadata={},
+    )
+
+
+def _new_step(run: RunRecord, details: StepDetails, now: float) -> RunStep:
+    return RunStep(
+        id=new_id("step"),
+        created_at=int(now),
+        run_id=run.id,
+        assistant_id=run.assistant_id,
+        thread_id=run.thread_id,
+        type=details["type"],
+        status="in_progress",
+        cancelled_at=None,
+        completed_at=None,
+        expires_at=run.expires_at,
+        expired_at=None,
+        failed_at=None,
+        last_error=None,
+        step_details=details,
+        usage=None,
+        metadata={},
+    )

@@ -1,0 +1,93 @@
+"""How a run ends before its time, or is taken over: its open steps and messages are closed with it.
+
+All functions work inside a transaction and return None if somebody else has moved the run meanwhile.
+"""
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from understudy.engine.transitions import cut_message, end_step, move
+from understudy.protocol.events import Event
+from understudy.protocol.messages import IncompleteReason
+from understudy.protocol.runs import LastError, RunStatus, Usage, add_usage, usage
+from understudy.protocol.steps import StepStatus
+from understudy.storage import messages, model_calls, runs, steps
+from understudy.storage.runs import RunRecord
+
+MAX_TRIES = 3
+
+WORKER_DIED: LastError = {
+    "code": "server_error",
+    "message": f"The server stopped while it worked on this run, {MAX_TRIES} times over. Please start a new run.",
+}
+
+_STEP_ENDS: dict[RunStatus, StepStatus] = {"cancelled": "cancelled", "expired": "expired", "failed": "failed"}
+_MESSAGE_ENDS: dict[RunStatus, IncompleteReason] = {
+    "cancelled": "run_cancelled",
+    "expired": "run_expired",
+    "failed": "run_failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A run as it now is, and the events that tell how it came to that."""
+
+    run: RunRecord
+    events: list[Event]
+
+
+def total_usage(connection: Connection, run_id: str) -> Usage:
+    """Sum what a run's calls of the model have used."""
+    total = usage()
+    for call in model_calls.of_run(connection, run_id):
+        total = add_usage(total, call.usage or usage())
+    return total
+
+
+def end(
+    connection: Connection, run: RunRecord, status: RunStatus, now: float, error: LastError | None = None
+) -> Change | None:
+    """Cancel, expire or fail a run."""
+    facts = {"last_error": error, "usage": total_usage(connection, run.id)}
+    ended, told = move(run, status, now, **facts)
+    if not runs.save(connection, ended, was=run):
+        return None
+    events = _close_parts(connection, run, status, now, error)
+    steps.close_expiry(connection, run.id)
+    return Change(ended, [*events, told])
+
+
+def take_over(connection: Connection, run: RunRecord, worker: str, now: float, lease_until: float) -> Change | None:
+    """Claim a run whose worker is gone. What it had not finished is closed and left behind."""
+    if run.tries >= MAX_TRIES:
+        return end(connection, run, "failed", now, WORKER_DIED)
+    claimed = replace(run, worker=worker, attempt=run.attempt + 1, tries=run.tries + 1, lease_until=lease_until)
+    if not runs.save(connection, claimed, was=run):
+        return None
+    left: LastError = {"code": "server_error", "message": "The server stopped while it worked on this step."}
+    return Change(claimed, _close_parts(connection, run, "failed", now, left, abandoned=True))
+
+
+def _close_parts(
+    connection: Connection,
+    run: RunRecord,
+    status: RunStatus,
+    now: float,
+    error: LastError | None,
+    *,
+    abandoned: bool = False,
+) -> list[Event]:
+    events = []
+    for message in messages.unfinished(connection, run.id):
+        cut, told = cut_message(message, _MESSAGE_ENDS[status], now)
+        messages.save(connection, cut, abandoned=abandoned or not cut.content)
+        events.append(told)
+    for step in steps.of_run(connection, run.id):
+        if step.status == "in_progress":
+            used = model_calls.usage_of_step(connection, step.id)
+            ended, told = end_step(step, _STEP_ENDS[status], now, used=used, error=error)
+            steps.save(connection, ended, abandoned=abandoned)
+            events.append(told)
+    return events

@@ -1,0 +1,315 @@
+"""drive(): prompt, model, assemble, tools, next step; until the run rests.
+
+State is committed first, then told. Every commit renews the worker's lease and fails if the run is no longer its own.
+"""
+
+from asyncio import CancelledError
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar, assert_never
+
+from sqlalchemy import Connection
+
+from understudy.bus.base import Bus
+from understudy.engine import prompt as prompts
+from understudy.engine.assemble import Draft, Folded, fold, with_calls
+from understudy.engine.endings import end, total_usage
+from understudy.engine.nextstep import AwaitToolOutputs, CallModelAgain, Finish, NextStep, Stop, next_step
+from understudy.engine.prompt import CountTokens, DoesNotFit, Placed, Prompt
+from understudy.engine.transitions import end_step, move
+from understudy.errors import LeaseLost, UpstreamError
+from understudy.ids import Clock, new_id
+from understudy.inference.base import Route, Routes
+from understudy.protocol.events import Event
+from understudy.protocol.messages import Message
+from understudy.protocol.runs import FINAL, LastError, Usage
+from understudy.protocol.steps import RunStep, ToolCall
+from understudy.storage import messages, model_calls, runs, steps
+from understudy.storage.base import Store
+from understudy.storage.model_calls import ModelCall
+from understudy.storage.runs import RunRecord
+
+T = TypeVar("T")
+
+SAVE_EVERY_S = 1.0
+HISTORY_PAGE = 200
+CHARACTERS_PER_TOKEN = 4
+MAX_MODEL_CALLS = 50
+
+ENDLESS: LastError = {
+    "code": "server_error",
+    "message": f"The model was called {MAX_MODEL_CALLS} times and did not come to an end.",
+}
+TOO_LONG: LastError = {
+    "code": "invalid_prompt",
+    "message": "The instructions, tools and last message are longer than the model's context window.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a turn starts from."""
+
+    history: list[Placed]
+    used: Usage
+    calls_made: int
+
+
+class Loop:
+    """Drives one run at a time for whoever claims it; holds no state of its own."""
+
+    def __init__(
+        self, store: Store, bus: Bus, routes: Routes, count_tokens: CountTokens, clock: Clock, lease_s: float
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._routes = routes
+        self._count_tokens = count_tokens
+        self._clock = clock
+        self._lease_s = lease_s
+
+    async def drive(self, run: RunRecord) -> None:
+        """Work on a claimed run until it waits for its client or ends.
+
+        Raises LeaseLost if it was taken away, UpstreamError if the model failed.
+        """
+        while True:
+            match await self._turn(run):
+                case CallModelAgain():
+                    continue
+                case AwaitToolOutputs() | Finish() | Stop():
+                    return
+
+    async def _turn(self, run: RunRecord) -> NextStep:
+        route = self._routes.find(run.model)
+        situation = await self._store.read(partial(_situation, run=run, window=route.context_window))
+        prompt = self._prompt(run, situation, route)
+        if isinstance(prompt, Stop):
+            await self._carry_out(run, Draft(run), prompt)
+            return prompt
+        draft = await self._answer(run, route, prompt)
+        functions = frozenset(tool["function"]["name"] for tool in run.tools if tool["type"] == "function")
+        step = next_step(draft, functions)
+        await self._carry_out(run, draft, step)
+        return step
+
+    # --- asking the model --------------------------------------------------------------------------------------------
+
+    def _prompt(self, run: RunRecord, situation: Situation, route: Route) -> Prompt | Stop:
+        """Make the prompt, or say why there is none: a tool is missing, a budget is spent, or nothing fits."""
+        missing = [tool["type"] for tool in run.tools if tool["type"] != "function"]
+        if missing:
+            return Stop(error=_unavailable(missing[0]))
+        if situation.calls_made >= MAX_MODEL_CALLS:
+            return Stop(error=ENDLESS)
+        answer_left = _left(run.max_completion_tokens, situation.used["completion_tokens"])
+        prompt_left = _left(run.max_prompt_tokens, situation.used["prompt_tokens"])
+        if answer_left is not None and answer_left <= 0:
+            return Stop("max_completion_tokens")
+        window = route.context_window - route.context_window // prompts.ANSWER_SHARE
+        limit = window if prompt_left is None else min(window, prompt_left)
+        make = partial(prompts.build, run, model=route.model, first_call=situation.calls_made == 0, budget=answer_left)
+        try:
+            return prompts.fit(run, situation.history, make, limit, self._count_tokens)
+        except DoesNotFit:
+            return Stop("max_prompt_tokens") if limit < window else Stop(error=TOO_LONG)
+
+    async def _answer(self, run: RunRecord, route: Route, prompt: Prompt) -> Draft:
+        """Stream one answer: rows are written and events told as it comes. Its call is recorded whatever happens."""
+        draft = Draft(run)
+        call = ModelCall(
+            id=new_id("call"),
+            project=run.project,
+            run_id=run.id,
+            thread_id=run.thread_id,
+            attempt=run.attempt,
+            model=route.model,
+            started_at=self._clock.now(),
+            instructions=run.instructions,
+            message_ids=prompt.message_ids,
+        )
+        saved_at = call.started_at
+        try:
+            async with aclosing(route.provider.stream(prompt.request)) as deltas:
+                async for delta in deltas:
+                    now = self._clock.now()
+                    if call.first_token_at is None:
+                        call = replace(call, first_token_at=now)
+                    folded = fold(draft, delta, now)
+                    draft = folded.draft
+                    if draft.reason is not None:
+                        call = replace(call, finished_at=now, finish_reason=draft.reason, usage=draft.used)
+                        await self._tell(run, folded, recorded=_booked(call, draft, folded))
+                        return draft
+                    await self._tell(run, folded)
+                    saved_at = await self._save_text(run, draft, saved_at, now)
+            raise UpstreamError("The model's server ended its answer before it was complete.")
+        except (UpstreamError, CancelledError):
+            broken_off = replace(call, finished_at=self._clock.now(), finish_reason="broken_off")
+            await self._keep(run, draft, broken_off)
+            raise
+
+    async def _tell(self, run: RunRecord, folded: Folded, recorded: ModelCall | None = None) -> None:
+        if folded.new or folded.ended or recorded:
+
+            def write(connection: Connection) -> None:
+                for new in folded.new:
+                    _add(connection, run, new)
+                for ended in folded.ended:
+                    _save(connection, ended)
+                if recorded:
+                    model_calls.add(connection, recorded)
+
+            await self._commit(run, write)
+        await self._publish(run, folded.events)
+
+    async def _keep(self, run: RunRecord, draft: Draft, call: ModelCall) -> None:
+        """Write what there is of an answer that broke off or was called off, if the run is still this attempt's."""
+
+        def write(connection: Connection) -> None:
+            found = runs.find(connection, run.id)
+            if found is None or found.attempt != run.attempt or found.status in FINAL:
+                return
+            model_calls.add(connection, call)
+            if written := draft.written():
+                messages.save(connection, written)
+
+        await self._store.write(write)
+
+    async def _save_text(self, run: RunRecord, draft: Draft, saved_at: float, now: float) -> float:
+        """Write the text so far, once in a while."""
+        written = draft.written()
+        if written is None or now - saved_at < SAVE_EVERY_S:
+            return saved_at
+        await self._commit(run, lambda connection: messages.save(connection, written))
+        return now
+
+    # --- what follows ------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, run: RunRecord, draft: Draft, step: NextStep) -> None:
+        def write(connection: Connection) -> list[Event]:
+            now = self._clock.now()
+            match step:
+                case CallModelAgain(calls):
+                    return _close_calls(connection, draft, calls, now)
+                case AwaitToolOutputs(calls):
+                    return _pause(connection, run, draft, step, now)
+                case Finish():
+                    return _finish(connection, run, now)
+                case Stop():
+                    return _stop(connection, run, step, now)
+                case _:
+                    assert_never(step)
+
+        await self._publish(run, await self._commit(run, write))
+
+    async def _commit(self, run: RunRecord, change: Callable[[Connection], T]) -> T:
+        def guarded(connection: Connection) -> T:
+            if not runs.renew(connection, run, self._clock.now() + self._lease_s):
+                raise LeaseLost(run.id)
+            return change(connection)
+
+        return await self._store.write(guarded)
+
+    async def _publish(self, run: RunRecord, events: Sequence[Event]) -> None:
+        if events:
+            await self._bus.publish(run.id, run.attempt, events)
+
+
+def _unavailable(tool: str) -> LastError:
+    return {"code": "server_error", "message": f"The tool '{tool}' is not available on this server."}
+
+
+def _left(limit: int | None, used: int) -> int | None:
+    return None if limit is None else limit - used
+
+
+def _situation(connection: Connection, run: RunRecord, window: int) -> Situation:
+    made = model_calls.of_run(connection, run.id)
+    spoken = _recent_messages(connection, run.thread_id, window * CHARACTERS_PER_TOKEN)
+    kept = prompts.within_strategy(run, spoken)
+    called = steps.finished_tools(connection, run.thread_id, since=kept[0][0]) if kept else []
+    return Situation(prompts.merge(kept, called), total_usage(connection, run.id), len(made))
+
+
+def _recent_messages(connection: Connection, thread_id: str, characters: int) -> list[tuple[int, Message]]:
+    """Read backwards through a thread for as long as it could still fit, oldest first in the result."""
+    found: list[tuple[int, Message]] = []
+    before: int | None = None
+    while characters > 0:
+        more = messages.newest(connection, thread_id, HISTORY_PAGE, before)
+        found += more
+        if len(more) < HISTORY_PAGE:
+            break
+        before = more[-1][0]
+        characters -= sum(len(part["text"]["value"]) for _, item in more for part in item.content if "text" in part)
+    return found[::-1]
+
+
+def _booked(call: ModelCall, draft: Draft, folded: Folded) -> ModelCall:
+    """Name the step on which the call's usage stands: the tool step if there is one, else the message's."""
+    if draft.calls_step is not None:
+        return replace(call, step_id=draft.calls_step.id)
+    return replace(call, step_id=next((part.id for part in folded.ended if isinstance(part, RunStep)), None))
+
+
+def _add(connection: Connection, run: RunRecord, part: Message | RunStep) -> None:
+    if isinstance(part, Message):
+        messages.add(connection, run.project, run.thread_id, [part])
+    else:
+        steps.add(connection, run.project, part)
+
+
+def _save(connection: Connection, part: Message | RunStep) -> None:
+    if isinstance(part, Message):
+        messages.save(connection, part)
+    else:
+        steps.save(connection, part)
+
+
+def _close_calls(connection: Connection, draft: Draft, calls: Sequence[ToolCall], now: float) -> list[Event]:
+    assert draft.calls_step is not None
+    ended, told = end_step(with_calls(draft.calls_step, calls), "completed", now, used=draft.used)
+    steps.save(connection, ended)
+    return [told]
+
+
+def _pause(connection: Connection, run: RunRecord, draft: Draft, step: AwaitToolOutputs, now: float) -> list[Event]:
+    assert draft.calls_step is not None
+    steps.save(connection, with_calls(draft.calls_step, step.calls))
+    paused, told = move(run, "requires_action", now, required_action=step.required())
+    _must_save(connection, paused, run)
+    return [told]
+
+
+def _finish(connection: Connection, run: RunRecord, now: float) -> list[Event]:
+    completed, told = move(run, "completed", now, usage=total_usage(connection, run.id))
+    _must_save(connection, completed, run)
+    steps.close_expiry(connection, run.id)
+    return [told]
+
+
+def _stop(connection: Connection, run: RunRecord, step: Stop, now: float) -> list[Event]:
+    if step.reason is None:
+        change = end(connection, run, "failed", now, step.error)
+        if change is None:
+            raise LeaseLost(run.id)
+        return change.events
+    facts = {"usage": total_usage(connection, run.id), "incomplete_details": {"reason": step.reason}}
+    stopped, told = move(run, "incomplete", now, **facts)
+    _must_save(connection, stopped, run)
+    closed = []
+    for part in steps.of_run(connection, run.id):
+        if part.status == "in_progress":
+            ended, step_told = end_step(part, "failed", now, used=model_calls.usage_of_step(connection, part.id))
+            steps.save(connection, ended)
+            closed.append(step_told)
+    steps.close_expiry(connection, run.id)
+    return [*closed, told]
+
+
+def _must_save(connection: Connection, run: RunRecord, was: RunRecord) -> None:
+    if not runs.save(connection, run, was=was):
+        raise LeaseLost(run.id)

@@ -1,0 +1,166 @@
+"""From a thread to the messages that a model is given. Pure: what was read comes in, a prompt goes out."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from understudy.inference.base import ChatMessage, CompletionRequest, ToolSpec
+from understudy.protocol.messages import Content, Message
+from understudy.protocol.steps import RunStep, ToolCall
+from understudy.protocol.tools import Tool
+from understudy.storage.runs import RunRecord
+
+Placed = tuple[int, Message] | tuple[int, RunStep]
+CountTokens = Callable[[Sequence[ChatMessage], Sequence[ToolSpec]], int]
+
+ANSWER_SHARE = 4
+"""One part in this many of the model's window is kept free for its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What goes to the model, and the ids of the messages it was made of."""
+
+    request: CompletionRequest
+    message_ids: list[str]
+
+
+class DoesNotFit(Exception):
+    """Not even what must be said fits into the tokens that are left."""
+
+
+def merge(messages: Sequence[tuple[int, Message]], tool_steps: Sequence[tuple[int, RunStep]]) -> list[Placed]:
+    """Put messages and tool calls into the order in which they happened."""
+    return sorted([*messages, *tool_steps], key=lambda placed: placed[0])
+
+
+def within_strategy(run: RunRecord, messages: Sequence[tuple[int, Message]]) -> list[tuple[int, Message]]:
+    """Apply `truncation_strategy`: of what others said, the last messages; what this run said stays."""
+    limit = run.truncation_strategy["last_messages"]
+    if run.truncation_strategy["type"] == "auto" or limit is None:
+        return list(messages)
+    before = [placed for placed in messages if placed[1].run_id != run.id]
+    kept = {message.id for _, message in before[-limit:]}
+    return [placed for placed in messages if placed[1].run_id == run.id or placed[1].id in kept]
+
+
+def build(run: RunRecord, history: Sequence[Placed], *, model: str, first_call: bool, budget: int | None) -> Prompt:
+    """Make the request for a run's next model call; `budget` is what its limit leaves for the answer, in tokens."""
+    tools = [spec(tool) for tool in run.tools]
+    request = CompletionRequest(
+        model=model,
+        messages=[*_instructions(run), *_chat(history)],
+        tools=tools,
+        tool_choice=_tool_choice(run, first_call=first_call) if tools else None,
+        parallel_tool_calls=run.parallel_tool_calls if tools else None,
+        temperature=run.temperature,
+        top_p=run.top_p,
+        max_tokens=budget,
+        response_format=None if run.response_format in (None, "auto") else run.response_format,  # type: ignore[arg-type]
+        reasoning_effort=run.reasoning_effort,
+    )
+    return Prompt(request, [item.id for _, item in history if isinstance(item, Message)])
+
+
+def fit(
+    run: RunRecord,
+    history: Sequence[Placed],
+    make: Callable[[Sequence[Placed]], Prompt],
+    limit: int,
+    count: CountTokens,
+) -> Prompt:
+    """Leave out the oldest of the history until the prompt has at most `limit` tokens.
+
+    The last message that is not this run's own, and all that follows it, stays. Raises DoesNotFit.
+    """
+    first_needed = _first_needed(run, history)
+    start = 0
+    while True:
+        prompt = make(history[start:])
+        tokens = _tokens(prompt.request, limit, count)
+        if tokens <= limit:
+            return prompt
+        if start >= first_needed:
+            raise DoesNotFit
+        surplus = (tokens - limit) / tokens
+        start = min(first_needed, start + max(1, int((len(history) - start) * surplus)))
+
+
+def _first_needed(run: RunRecord, history: Sequence[Placed]) -> int:
+    others = [place for place, (_, item) in enumerate(history) if isinstance(item, Message) and item.run_id != run.id]
+    return others[-1] if others else 0
+
+
+def _tokens(request: CompletionRequest, limit: int, count: CountTokens) -> int:
+    """Count a prompt's tokens; where its bytes alone show that it fits, do not count (a token is a byte or more)."""
+    size = len(
+        json.dumps([*request.messages, *[tool.parameters for tool in request.tools]], ensure_ascii=False).encode()
+    )
+    return size if size <= limit else count(request.messages, request.tools)
+
+
+def spec(tool: Tool) -> ToolSpec:
+    """Tell the model of a function."""
+    function = tool["function"]
+    strict = function["strict"] or None  # false is what the API fills in: it was never asked for
+    return ToolSpec(function["name"], function.get("description"), function["parameters"], strict)
+
+
+def _instructions(run: RunRecord) -> list[ChatMessage]:
+    return [{"role": "system", "content": run.instructions}] if run.instructions else []
+
+
+def _tool_choice(run: RunRecord, *, first_call: bool) -> Any:
+    """A forced tool is forced once, or the run would never end (behaviours.md, section 3)."""
+    if run.tool_choice in (None, "none", "auto") or first_call:
+        return run.tool_choice
+    return "auto"
+
+
+def _chat(history: Sequence[Placed]) -> list[ChatMessage]:
+    chat: list[ChatMessage] = []
+    said_by: str | None = None  # the run whose narration stands last, and may take tool calls onto it
+    for _, item in history:
+        if isinstance(item, Message):
+            chat.append({"role": item.role, "content": _content(item.content)})
+            said_by = item.run_id if item.role == "assistant" else None
+            continue
+        calls = item.step_details.get("tool_calls", [])
+        narration = chat.pop()["content"] if said_by == item.run_id and said_by is not None else None
+        chat.append({"role": "assistant", "content": narration, "tool_calls": [_called(call) for call in calls]})
+        chat.extend({"role": "tool", "tool_call_id": call["id"], "content": _output(call)} for call in calls)
+        said_by = None
+    return chat
+
+
+def _called(call: ToolCall) -> dict[str, Any]:
+    function = call["function"]
+    return {
+        "id": call["id"],
+        "type": "function",
+        "function": {"name": function["name"], "arguments": function["arguments"]},
+    }
+
+
+def _output(call: ToolCall) -> str:
+    return call["function"]["output"] or ""
+
+
+def _content(parts: Sequence[Content]) -> str | list[dict[str, Any]]:
+    """A single text stays a string: some upstreams know no other form."""
+    if all(part["type"] in ("text", "refusal") for part in parts):
+        return "\n".join(part["text"]["value"] if part["type"] == "text" else part["refusal"] for part in parts)
+    return [_part(part) for part in parts]
+
+
+def _part(part: Content) -> dict[str, Any]:
+    match part["type"]:
+        case "image_url":
+            return {"type": "image_url", "image_url": part["image_url"]}
+        case "image_file":
+            return {"type": "text", "text": f"[image {part['image_file']['file_id']}]"}
+        case "refusal":
+            return {"type": "text", "text": part["refusal"]}
+        case _:
+            return {"type": "text", "text": part["text"]["value"]}

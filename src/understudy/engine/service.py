@@ -1,0 +1,201 @@
+"""What a client may do with runs: start, answer, cancel. Each is one transaction, then its events, then the job."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from understudy.bus.base import Bus, Subscription
+from understudy.engine import creation
+from understudy.engine.assemble import with_calls
+from understudy.engine.endings import Change, end
+from understudy.engine.sweeper import QUEUE_PATIENCE_S
+from understudy.engine.transitions import LEGAL, end_step, move, told
+from understudy.errors import InvalidRequest
+from understudy.ids import Clock, new_id
+from understudy.inference.base import Routes
+from understudy.protocol.events import Event, event
+from understudy.protocol.runs import CreateRun, CreateThreadAndRun, Run, RunFields, ToolOutput
+from understudy.protocol.steps import RunStep
+from understudy.storage import assistants, messages, model_calls, runs, steps, threads
+from understudy.storage.base import Store
+from understudy.storage.runs import RunRecord
+
+NOTHING_TO_ANSWER = "Run creation requires a Thread with a user message or an assistant with instructions."
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run that was started or goes on, and a place in its events just before that."""
+
+    run: RunRecord
+    events: Subscription
+
+
+class RunService:
+    """Runs, as requests see them."""
+
+    def __init__(self, store: Store, bus: Bus, routes: Routes, clock: Clock, *, run_expiry_s: int) -> None:
+        self._store = store
+        self._bus = bus
+        self._routes = routes
+        self._clock = clock
+        self._run_expiry_s = run_expiry_s
+
+    async def start(self, project: str, thread_id: str, request: CreateRun) -> Started:
+        """Start a run on a thread. Raises NotFound, InvalidRequest (also for a thread that is busy)."""
+
+        def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
+            threads.lock(connection, project, thread_id)
+            refuse_if_busy(connection, thread_id, "Thread {thread} already has an active run {run}.")
+            extra = creation.new_messages(thread_id, request.additional_messages or [], self._clock.now())
+            messages.add(connection, project, thread_id, extra)
+            return self._new_run(connection, project, thread_id, request)
+
+        return await self._begin(write)
+
+    async def start_with_thread(self, project: str, request: CreateThreadAndRun) -> Started:
+        """Create a thread and start a run on it."""
+
+        def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
+            resources = creation.merged_resources(request.thread, request.tool_resources)
+            thread = creation.add_thread(connection, project, request.thread, resources, self._clock.now())
+            run, events = self._new_run(connection, project, thread.id, request)
+            shown = threads.get(connection, project, thread.id)
+            return run, [event("thread.created", shown), *events]
+
+        return await self._begin(write)
+
+    async def submit(self, project: str, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]) -> Started:
+        """Answer a run's open calls, all at once; the run goes on. Raises NotFound, InvalidRequest."""
+        await self._expire_if_due(project, thread_id, run_id)
+
+        def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
+            run = self._get(connection, project, thread_id, run_id)
+            _check_outputs(run, outputs)
+            now = self._clock.now()
+            closed = _close_open_step(connection, run, {output.tool_call_id: output.output for output in outputs}, now)
+            queued, queued_told = move(run, "queued", now, tries=0, lease_until=now + QUEUE_PATIENCE_S)
+            if not runs.save(connection, queued, was=run):
+                raise InvalidRequest(_not_waiting(runs.get(connection, project, thread_id, run_id)))
+            return queued, [closed, queued_told]
+
+        return await self._begin(write, run_id)
+
+    async def cancel(self, project: str, thread_id: str, run_id: str) -> Run:
+        """Ask for a run's end. Answers with `cancelling`; the run is `cancelled` in a moment."""
+
+        def write(connection: Connection) -> Change:
+            run = self._get(connection, project, thread_id, run_id)
+            if "cancelling" not in LEGAL[run.status]:
+                raise InvalidRequest(f"Cannot cancel run with status '{run.status}'.")
+            held = run.status == "in_progress"
+            cancelling, cancelling_told = move(
+                run, "cancelling", self._clock.now(), lease_until=run.lease_until if held else 0.0
+            )
+            if not runs.save(connection, cancelling, was=run):
+                raise InvalidRequest(f"Cannot cancel run with status '{run.status}'.")
+            return Change(cancelling, [cancelling_told])
+
+        change = await self._store.write(write)
+        await self._bus.publish(run_id, change.run.attempt, change.events)
+        await self._bus.signal(run_id)
+        await self._bus.enqueue(run_id)
+        return change.run.shown()
+
+    async def delete_thread(self, project: str, thread_id: str) -> None:
+        """Delete a thread; whoever works on a run of it is told to stop. Raises NotFound."""
+
+        def write(connection: Connection) -> RunRecord | None:
+            threads.lock(connection, project, thread_id)
+            holder = runs.active_in(connection, thread_id)
+            threads.delete(connection, project, thread_id)
+            return holder
+
+        holder = await self._store.write(write)
+        if holder is not None:
+            await self._bus.signal(holder.id)
+
+    # --- beginnings --------------------------------------------------------------------------------------------------
+
+    async def _begin(
+        self, write: Callable[[Connection], tuple[RunRecord, list[Event]]], run_id: str | None = None
+    ) -> Started:
+        """Commit, let a follower in, tell, and give the run to a worker."""
+        events_of_known = None if run_id is None else await self._bus.subscribe_live(run_id)
+        run, events = await self._store.write(write)
+        subscription = events_of_known or await self._bus.subscribe_live(run.id)
+        await self._bus.publish(run.id, run.attempt, events)
+        await self._bus.enqueue(run.id)
+        return Started(run, subscription)
+
+    def _new_run(
+        self, connection: Connection, project: str, thread_id: str, request: RunFields
+    ) -> tuple[RunRecord, list[Event]]:
+        assistant = assistants.get(connection, project, request.assistant_id)
+        thread = threads.get(connection, project, thread_id)
+        now = self._clock.now()
+        run = creation.new_run(request, assistant, thread, project, int(now), self._run_expiry_s)
+        self._routes.find(run.model)
+        if not run.instructions and not messages.has_user_message(connection, thread_id):
+            raise InvalidRequest(NOTHING_TO_ANSWER, code="invalid_thread")
+        run = replace(run, id=new_id("run"), lease_until=now + QUEUE_PATIENCE_S)
+        runs.add(connection, run)
+        return run, [event("thread.run.created", run.shown()), told(run)]
+
+    # --- checks ------------------------------------------------------------------------------------------------------
+
+    def _get(self, connection: Connection, project: str, thread_id: str, run_id: str) -> RunRecord:
+        threads.get(connection, project, thread_id)
+        return runs.get(connection, project, thread_id, run_id)
+
+    async def _expire_if_due(self, project: str, thread_id: str, run_id: str) -> None:
+        """Whether outputs come too late is a matter of time, not of the sweeper's next round."""
+
+        def write(connection: Connection) -> Change | None:
+            now = self._clock.now()
+            run = self._get(connection, project, thread_id, run_id)
+            due = run.status == "requires_action" and run.expires_at is not None and run.expires_at <= now
+            return end(connection, run, "expired", now) if due else None
+
+        change = await self._store.write(write)
+        if change is not None:
+            await self._bus.publish(run_id, change.run.attempt, change.events)
+
+
+def refuse_if_busy(connection: Connection, thread_id: str, text: str) -> None:
+    """Raise InvalidRequest, with the text filled in, if a run holds the thread. The thread must be locked."""
+    holder = runs.active_in(connection, thread_id)
+    if holder is not None:
+        raise InvalidRequest(text.format(thread=thread_id, run=holder.id))
+
+
+def _not_waiting(run: RunRecord) -> str:
+    return f'Runs in status "{run.status}" do not accept tool outputs.'
+
+
+def _check_outputs(run: RunRecord, outputs: Sequence[ToolOutput]) -> None:
+    if run.status != "requires_action" or run.required_action is None:
+        raise InvalidRequest(_not_waiting(run))
+    expected = [call["id"] for call in run.required_action["submit_tool_outputs"]["tool_calls"]]
+    got = [output.tool_call_id for output in outputs]
+    if sorted(expected) != sorted(got):
+        raise InvalidRequest(f"Expected tool outputs for call_ids {expected}, got {got}")
+
+
+def _close_open_step(connection: Connection, run: RunRecord, outputs: dict[str, str], now: float) -> Event:
+    """Write the outputs into the step that waited for them, and complete it."""
+    step = next(step for step in steps.of_run(connection, run.id) if step.status == "in_progress")
+    ended, step_told = end_step(
+        _answered(step, outputs), "completed", now, used=model_calls.usage_of_step(connection, step.id)
+    )
+    steps.save(connection, ended)
+    return step_told
+
+
+def _answered(step: RunStep, outputs: dict[str, str]) -> RunStep:
+    calls = step.step_details.get("tool_calls", [])
+    for call in calls:
+        if call["id"] in outputs:
+            call["function"]["output"] = outputs[call["id"]]
+    return with_calls(step, calls)

@@ -1,0 +1,67 @@
+"""Looks after runs that nobody looks after: past their time, or held by nobody. Runs on every server."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from understudy.bus.base import Bus
+from understudy.engine.endings import Change, end
+from understudy.ids import Clock
+from understudy.storage import runs
+from understudy.storage.base import Store
+from understudy.storage.runs import RunRecord
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 2.0
+QUEUE_PATIENCE_S = 30.0
+"""How long a queued run's job may stay unclaimed before it is enqueued again."""
+
+
+class Sweeper:
+    """Selects in one statement, then moves each run through `transitions`, with its events."""
+
+    def __init__(self, store: Store, bus: Bus, clock: Clock) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+
+    async def serve(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except Exception:
+                log.exception("the sweeper could not sweep")
+            await asyncio.sleep(EVERY_S)
+
+    async def sweep(self) -> None:
+        """Look once."""
+        now = self._clock.now()
+        for run in await self._store.read(lambda connection: runs.needing_care(connection, now)):
+            if run.status == "cancelling":
+                await self._end(run, "cancelled")
+            elif run.expires_at is not None and run.expires_at <= now:
+                await self._end(run, "expired")
+            else:
+                await self._enqueue(run, now)
+
+    async def _end(self, run: RunRecord, status: str) -> None:
+        now = self._clock.now()
+
+        def write(connection: Connection) -> Change | None:
+            return end(connection, run, "cancelled" if status == "cancelled" else "expired", now)
+
+        change = await self._store.write(write)
+        if change is not None:
+            await self._bus.publish(run.id, run.attempt, change.events)
+            await self._bus.signal(run.id)
+
+    async def _enqueue(self, run: RunRecord, now: float) -> None:
+        if run.status == "queued":
+            patient = replace(run, lease_until=now + QUEUE_PATIENCE_S)
+            if not await self._store.write(lambda connection: runs.save(connection, patient, was=run)):
+                return
+        await self._bus.enqueue(run.id)

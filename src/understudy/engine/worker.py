@@ -1,0 +1,170 @@
+"""Takes runs from the bus, holds them by a lease, and brings each to rest whatever happens."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from sqlalchemy import Connection
+
+from understudy.bus.base import Bus, Signal
+from understudy.engine.endings import Change, end, take_over
+from understudy.engine.loop import Loop
+from understudy.engine.transitions import move
+from understudy.errors import LeaseLost, UnderstudyError, UpstreamError
+from understudy.ids import Clock
+from understudy.protocol.runs import FINAL, LastError
+from understudy.storage import runs
+from understudy.storage.base import Store
+from understudy.storage.runs import RunRecord
+
+log = logging.getLogger(__name__)
+
+UNKNOWN: LastError = {"code": "server_error", "message": "Sorry, something went wrong."}
+RENEWALS_PER_LEASE = 3
+
+
+class Worker:
+    """One of possibly many; `name` tells it from the others."""
+
+    def __init__(
+        self, store: Store, bus: Bus, loop: Loop, clock: Clock, *, name: str, lease_s: float, concurrency: int
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._loop = loop
+        self._clock = clock
+        self._name = name
+        self._lease_s = lease_s
+        self._slots = asyncio.Semaphore(concurrency)
+        self._held: dict[str, RunRecord] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Take jobs until the bus closes."""
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(self._keep_leases())
+            async for run_id in self._bus.jobs():
+                await self._slots.acquire()
+                task = asyncio.create_task(self._work(run_id), name=f"run {run_id}")
+                self._tasks.add(task)
+                task.add_done_callback(self._done)
+            renewing.cancel()
+
+    async def stop(self) -> None:
+        """Hand back what is under way, at once: whoever takes it over need not wait for the lease to lapse."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        if not task.cancelled() and (failure := task.exception()):
+            log.error("a run could not be brought to rest; the sweeper will", exc_info=failure)
+
+    async def _work(self, run_id: str) -> None:
+        async with self._bus.signalled(run_id) as signal:  # first listen, then claim: no signal falls in between
+            change = await self._store.write(lambda connection: self._claim(connection, run_id))
+            if change is None:
+                return
+            run = change.run
+            await self._bus.publish(run.id, run.attempt, change.events)
+            if run.status == "in_progress":
+                await self._attend(run, signal)
+
+    def _claim(self, connection: Connection, run_id: str) -> Change | None:
+        """Make a run this worker's own, if nobody else holds it."""
+        run = runs.find(connection, run_id)
+        if run is None or run.status in FINAL or run.status == "requires_action":
+            return None
+        now = self._clock.now()
+        lease_until = now + self._lease_s
+        if run.status == "queued":
+            holds = {"worker": self._name, "attempt": run.attempt + 1, "tries": run.tries + 1}
+            claimed, told = move(run, "in_progress", now, lease_until=lease_until, **holds)
+            return Change(claimed, [told]) if runs.save(connection, claimed, was=run) else None
+        if run.lease_until >= now:
+            return None
+        if run.status == "cancelling":
+            return end(connection, run, "cancelled", now)
+        return take_over(connection, run, self._name, now, lease_until)
+
+    async def _attend(self, run: RunRecord, signal: Signal) -> None:
+        """Drive a run, and let go of it the moment it is no longer ours."""
+        self._held[run.id] = run
+        driving = asyncio.ensure_future(self._drive(run))
+        called_off = asyncio.ensure_future(signal.wait())
+        try:
+            await asyncio.wait({driving, called_off}, return_when=asyncio.FIRST_COMPLETED)
+            await _call_off(driving)
+            await self._settle(run)
+        except asyncio.CancelledError:
+            await _call_off(driving)
+            await self._hand_back(run)
+            raise
+        finally:
+            called_off.cancel()
+            self._held.pop(run.id, None)
+
+    async def _drive(self, run: RunRecord) -> None:
+        try:
+            await self._loop.drive(run)
+        except LeaseLost:
+            log.info("run %s was taken away", run.id)
+        except UpstreamError as failure:
+            await self._settle(run, {"code": failure.code, "message": failure.message})
+        except UnderstudyError as failure:
+            await self._settle(run, {"code": "server_error", "message": str(failure)})
+        except Exception:
+            log.exception("run %s failed on a defect of this server", run.id)
+            await self._settle(run, UNKNOWN)
+
+    async def _settle(self, run: RunRecord, error: LastError | None = None) -> None:
+        """Fail a run with its error; carry out a cancellation that came meanwhile."""
+
+        def write(connection: Connection) -> Change | None:
+            found = runs.find(connection, run.id)
+            if found is None or found.attempt != run.attempt:
+                return None
+            now = self._clock.now()
+            if found.status == "cancelling":
+                return end(connection, found, "cancelled", now)
+            if found.status == "in_progress" and error is not None:
+                return end(connection, found, "failed", now, error)
+            return None
+
+        change = await self._store.write(write)
+        if change is not None:
+            await self._bus.publish(run.id, run.attempt, change.events)
+
+    async def _hand_back(self, run: RunRecord) -> None:
+        """Let the lease lapse now."""
+        with suppress(UnderstudyError):
+            await self._store.write(lambda connection: runs.renew(connection, run, 0.0))
+            await self._bus.enqueue(run.id)
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / RENEWALS_PER_LEASE)
+            held = list(self._held.values())
+            if not held:
+                continue
+            until = self._clock.now() + self._lease_s
+            try:
+                lost = await self._store.write(
+                    lambda connection, held=held, until=until: [  # type: ignore[misc]
+                        run for run in held if not runs.renew(connection, run, until)
+                    ]
+                )
+            except Exception:
+                log.exception("leases could not be renewed")
+                continue
+            for run in lost:
+                await self._bus.signal(run.id)
+
+
+async def _call_off(driving: asyncio.Future[None]) -> None:
+    """Stop the drive if it still goes on; closing its model stream aborts the call upstream."""
+    if not driving.done():
+        driving.cancel()
+        await asyncio.wait({driving})
