@@ -1,0 +1,97 @@
+"""The only place that knows both errors and HTTP.
+
+Policy: the caller's mistakes are 4xx with the hosted API's texts (behaviours.md, section 1); never 409, which the SDKs
+would retry. What fails on our side is 5xx, says no more than it must, and names the request to look for in the log.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from understudy.api.complaints import complaint
+from understudy.errors import ApiError, ConfigurationError, TooManyRequests, Unavailable
+from understudy.protocol.base import ErrorAnswer
+
+log = logging.getLogger(__name__)
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorAnswer, "description": "The request is not right; the message says what is allowed."},
+    401: {"model": ErrorAnswer, "description": "The key is missing or unknown."},
+    404: {"model": ErrorAnswer, "description": "There is no such object."},
+    413: {"model": ErrorAnswer, "description": "The body is too large."},
+    429: {"model": ErrorAnswer, "description": "A limit is reached; see the retry-after header."},
+    503: {"model": ErrorAnswer, "description": "A part of the server is off or cannot write."},
+}
+
+SERVER_FAILURE = (
+    "The server had an error processing your request. Sorry about that! You can retry your request. "
+    "(Please include the request ID {request_id} in a report.)"
+)
+
+
+def answer(
+    status: int,
+    message: str,
+    *,
+    kind: str = "invalid_request_error",
+    param: str | None = None,
+    code: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """An error in the API's shape."""
+    body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return JSONResponse(body, status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Turn every error into an answer."""
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(ValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(ConfigurationError, _unavailable)
+    app.add_exception_handler(Exception, _defect)
+
+
+def _api_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError)
+    headers, kind = None, "invalid_request_error"
+    if isinstance(error, TooManyRequests):
+        headers, kind = {"retry-after": str(max(1, round(error.retry_after)))}, "requests"
+    return answer(error.status, error.message, kind=kind, param=error.param, code=error.code, headers=headers)
+
+
+def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError | ValidationError)
+    found: Sequence[Any] = error.errors()
+    wrong = complaint(found[0], getattr(error, "body", None))
+    return answer(400, wrong.message, param=wrong.param, code=wrong.code)
+
+
+def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    texts = {
+        404: f"Invalid URL ({request.method} {request.url.path})",
+        405: f"Not allowed to {request.method} on {request.url.path} (HINT: Perhaps you meant to use another method?)",
+    }
+    message = texts.get(error.status_code, str(error.detail))
+    headers = dict(error.headers) if error.headers else None
+    return answer(error.status_code, message, headers=headers)
+
+
+def _unavailable(_: Request, error: Exception) -> JSONResponse:
+    return answer(503, str(error), kind="server_error")
+
+
+def _defect(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    request_id = request.scope.get("request_id", "unknown")
+    text = SERVER_FAILURE.format(request_id=request_id)
+    return answer(500, text, kind="server_error", headers={"x-request-id": request_id})

@@ -1,0 +1,129 @@
+"""What routes ask of a request: its body, its page, its ids, its project, the server's services."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from understudy.engine.conversation import Conversations
+from understudy.engine.follow import Followers
+from understudy.engine.service import RunService
+from understudy.errors import InvalidRequest
+from understudy.ids import PREFIXES, Clock
+from understudy.inference.base import Routes
+from understudy.storage.base import Store
+from understudy.storage.rows import Order, Window
+
+DEFAULT_PROJECT = "proj_default"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that routes work with; made by the composition root."""
+
+    store: Store
+    runs: RunService
+    followers: Followers
+    conversations: Conversations
+    routes: Routes
+    clock: Clock
+    health: Callable[[], Awaitable[dict[str, Any]]]
+
+
+def services(request: Request) -> Services:
+    """Return the server's services."""
+    found: Services = request.app.state.services
+    return found
+
+
+def project() -> str:
+    """Return whose objects a request may see."""
+    return DEFAULT_PROJECT
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+ProjectDep = Annotated[str, Depends(project)]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class JsonBody:
+    """A dependency that reads a request's body as a model, whatever content type the client names.
+
+    An absent body and null stand for `{}`. Problems are told in the hosted API's words.
+    """
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self.model = model
+
+    async def __call__(self, request: Request) -> BaseModel:
+        raw = await request.body()
+        try:
+            content = from_json(raw, allow_inf_nan=False) if raw.strip() else {}
+        except ValueError as problem:
+            found = {"type": "json_invalid", "loc": ("body",), "msg": "", "input": None, "ctx": {"error": str(problem)}}
+            raise RequestValidationError([found]) from None
+        try:
+            return self.model.model_validate({} if content is None else content)
+        except ValidationError as problem:
+            errors = [{**error, "loc": ("body", *error["loc"])} for error in problem.errors(include_url=False)]
+            raise RequestValidationError(errors, body=content) from None
+
+
+def body(model: type[M]) -> M:
+    """Declare a route's body; to be used as a parameter's default."""
+    declared: M = Depends(JsonBody(model))
+    return declared
+
+
+def window(
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Order = "desc",
+    after: str | None = None,
+    before: str | None = None,
+) -> Window:
+    """Read a list's page from the query. Empty cursors count as absent: some clients send them."""
+    return Window(limit, order, after or None, before or None)
+
+
+WindowDep = Annotated[Window, Depends(window)]
+
+
+def checked_id(value: str, kind: str, param: str) -> str:
+    """Refuse an id that cannot be one (behaviours.md, row 9): it tells the caller what they mixed up."""
+    prefix = PREFIXES[kind]
+    if not value.startswith(prefix):
+        message = f"Invalid '{param}': '{value}'. Expected an ID that begins with '{prefix}'."
+        raise InvalidRequest(message, param=param, code="invalid_value")
+    return value
+
+
+def _assistant_id(assistant_id: str) -> str:
+    return checked_id(assistant_id, "assistant", "assistant_id")
+
+
+def _thread_id(thread_id: str) -> str:
+    return checked_id(thread_id, "thread", "thread_id")
+
+
+def _message_id(message_id: str) -> str:
+    return checked_id(message_id, "message", "message_id")
+
+
+def _run_id(run_id: str) -> str:
+    return checked_id(run_id, "run", "run_id")
+
+
+def _step_id(step_id: str) -> str:
+    return checked_id(step_id, "step", "step_id")
+
+
+AssistantId = Annotated[str, Depends(_assistant_id)]
+ThreadId = Annotated[str, Depends(_thread_id)]
+MessageId = Annotated[str, Depends(_message_id)]
+RunId = Annotated[str, Depends(_run_id)]
+StepId = Annotated[str, Depends(_step_id)]

@@ -1,0 +1,140 @@
+"""Routes of runs: started, answered, cancelled; followed as a stream or by polling."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+from sqlalchemy import Connection
+
+from understudy.api.answers import json_answer
+from understudy.api.requests import ProjectDep, RunId, ServicesDep, ThreadId, WindowDep, body, checked_id
+from understudy.api.sse import event_stream
+from understudy.bus.base import EventId
+from understudy.engine.service import Started
+from understudy.errors import InvalidRequest
+from understudy.protocol.base import Page, page_of
+from understudy.protocol.runs import FINAL, CreateRun, CreateThreadAndRun, ModifyRun, Run, SubmitToolOutputs
+from understudy.storage import runs, threads
+from understudy.storage.runs import RunRecord
+
+router = APIRouter(prefix="/threads", tags=["runs"])
+
+HOLD_S = 20.0
+HOLD_WITHOUT_TIMEOUT_S = 4.0
+POLL_AFTER = "openai-poll-after-ms"
+
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A run, or its events."}
+}
+
+
+def _answer(services: ServicesDep, started: Started, *, stream: bool | None) -> Response:
+    if stream:
+        return event_stream(services.followers.follow(started.run.id, started.events))
+    return json_answer(started.run.shown())
+
+
+@router.post("/runs", response_model=Run, responses=STREAMED)
+async def create_with_thread(
+    services: ServicesDep, project: ProjectDep, given: CreateThreadAndRun = body(CreateThreadAndRun)
+) -> Response:
+    checked_id(given.assistant_id, "assistant", "assistant_id")
+    return _answer(services, await services.runs.start_with_thread(project, given), stream=given.stream)
+
+
+@router.post("/{thread_id}/runs", response_model=Run, responses=STREAMED)
+async def create(
+    services: ServicesDep, project: ProjectDep, thread_id: ThreadId, given: CreateRun = body(CreateRun)
+) -> Response:
+    checked_id(given.assistant_id, "assistant", "assistant_id")
+    return _answer(services, await services.runs.start(project, thread_id, given), stream=given.stream)
+
+
+@router.get("/{thread_id}/runs", response_model=Page[Run])
+async def list_all(services: ServicesDep, project: ProjectDep, thread_id: ThreadId, window: WindowDep) -> Response:
+    def read(connection: Connection) -> tuple[list[RunRecord], bool]:
+        threads.get(connection, project, thread_id)
+        return runs.list_page(connection, thread_id, window)
+
+    found, more = await services.store.read(read)
+    return json_answer(page_of([run.shown() for run in found], has_more=more))
+
+
+@router.get("/{thread_id}/runs/{run_id}", response_model=Run)
+async def retrieve(
+    services: ServicesDep,
+    project: ProjectDep,
+    thread_id: ThreadId,
+    run_id: RunId,
+    x_stainless_poll_helper: Annotated[str | None, Header(include_in_schema=False)] = None,
+    x_stainless_read_timeout: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Response:
+    if (x_stainless_poll_helper or "").lower() == "true":
+        hold_s = _hold_s(x_stainless_read_timeout)
+        run = await services.followers.wait(project, thread_id, run_id, hold_s)
+        return json_answer(run.shown(), {POLL_AFTER: "1"})
+    run = await services.store.read(lambda connection: _find(connection, project, thread_id, run_id))
+    return json_answer(run.shown(), {POLL_AFTER: "1000"})
+
+
+@router.post("/{thread_id}/runs/{run_id}", response_model=Run)
+async def modify(
+    services: ServicesDep,
+    project: ProjectDep,
+    thread_id: ThreadId,
+    run_id: RunId,
+    given: ModifyRun = body(ModifyRun),
+) -> Response:
+    def write(connection: Connection) -> RunRecord:
+        run = _find(connection, project, thread_id, run_id)
+        if run.status not in FINAL and run.status != "requires_action":
+            raise InvalidRequest(f"Cannot update run with status '{run.status}'.")
+        if given.given("metadata"):
+            runs.set_metadata(connection, run_id, given.metadata or {})
+        return runs.get(connection, project, thread_id, run_id)
+
+    return json_answer((await services.store.write(write)).shown())
+
+
+@router.post("/{thread_id}/runs/{run_id}/cancel", response_model=Run)
+async def cancel(services: ServicesDep, project: ProjectDep, thread_id: ThreadId, run_id: RunId) -> Response:
+    return json_answer(await services.runs.cancel(project, thread_id, run_id))
+
+
+@router.post("/{thread_id}/runs/{run_id}/submit_tool_outputs", response_model=Run, responses=STREAMED)
+async def submit_tool_outputs(
+    services: ServicesDep,
+    project: ProjectDep,
+    thread_id: ThreadId,
+    run_id: RunId,
+    given: SubmitToolOutputs = body(SubmitToolOutputs),
+) -> Response:
+    started = await services.runs.submit(project, thread_id, run_id, given.tool_outputs)
+    return _answer(services, started, stream=given.stream)
+
+
+@router.get("/{thread_id}/runs/{run_id}/events", responses=STREAMED)
+async def events(
+    services: ServicesDep,
+    project: ProjectDep,
+    thread_id: ThreadId,
+    run_id: RunId,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Follow any run, live or finished, from any position. An extension."""
+    await services.store.read(lambda connection: _find(connection, project, thread_id, run_id))
+    after = None if last_event_id is None else EventId.parse(last_event_id) or EventId(0, 0)
+    return event_stream(services.followers.replay(project, thread_id, run_id, after))
+
+
+def _find(connection: Connection, project: str, thread_id: str, run_id: str) -> RunRecord:
+    threads.get(connection, project, thread_id)
+    return runs.get(connection, project, thread_id, run_id)
+
+
+def _hold_s(read_timeout: str | None) -> float:
+    """How long a poll may be held: less than the client's patience, which it tells in seconds."""
+    try:
+        patience = float(read_timeout or "nan")
+    except ValueError:
+        patience = float("nan")
+    return min(HOLD_S, patience / 2) if patience > 0 else HOLD_WITHOUT_TIMEOUT_S

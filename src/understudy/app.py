@@ -1,0 +1,131 @@
+"""The composition root: the only file that names adapters."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from understudy import __version__
+from understudy.api import assistants, errors, health, messages, middleware, models, openapi, runs, steps, threads
+from understudy.api.requests import Services
+from understudy.bus.local import LocalBus
+from understudy.config import Settings, models_config
+from understudy.engine.conversation import Conversations
+from understudy.engine.follow import Followers
+from understudy.engine.loop import Loop
+from understudy.engine.service import RunService
+from understudy.engine.sweeper import Sweeper
+from understudy.engine.worker import Worker
+from understudy.ids import SystemClock
+from understudy.inference import tokens
+from understudy.inference.registry import ModelRoutes
+from understudy.storage import runs as run_rows
+from understudy.storage.sqlite import SqliteStore, sqlite_path
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs beside the requests."""
+
+    store: SqliteStore
+    bus: LocalBus
+    providers: ModelRoutes
+    worker: Worker
+    sweeper: Sweeper
+    services: Services
+
+
+def build(settings: Settings) -> FastAPI:
+    """Put a server together. Nothing is opened before its lifespan begins."""
+    parts = _parts(settings)
+    return web(settings, parts.services, _lifespan(parts))
+
+
+def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI:
+    """Put the HTTP side together, over services that somebody else has made."""
+    app = FastAPI(title="Understudy", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.services = services
+    app.include_router(_v1())
+    app.include_router(health.router)
+    errors.install(app)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
+    if settings.strict_beta_header:
+        app.add_middleware(middleware.BetaHeader)
+    app.add_middleware(middleware.BodyLimit, max_bytes=int(settings.max_body_bytes))
+    app.add_middleware(middleware.ResponseHeaders)
+    return app
+
+
+def _v1() -> APIRouter:
+    v1 = APIRouter(prefix="/v1", responses=errors.DOCUMENTED)
+    for noun in (assistants, runs, threads, messages, steps, models):
+        v1.include_router(noun.router)
+    return v1
+
+
+def _parts(settings: Settings) -> Parts:
+    clock = SystemClock()
+    store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
+    bus = LocalBus(clock)
+    providers = ModelRoutes(models_config(settings), settings.cache_dir)
+    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s)
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    worker = Worker(
+        store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency
+    )
+    services = Services(
+        store=store,
+        runs=RunService(store, bus, providers, clock, run_expiry_s=settings.run_expiry_s),
+        followers=Followers(store, bus, clock),
+        conversations=Conversations(store, clock),
+        routes=providers,
+        clock=clock,
+        health=lambda: _health(store, providers),
+    )
+    return Parts(store, bus, providers, worker, Sweeper(store, bus, clock), services)
+
+
+def _lifespan(parts: Parts) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await parts.store.open()
+        await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
+        async with _background(parts):
+            yield
+
+    return lifespan
+
+
+@asynccontextmanager
+async def _background(parts: Parts) -> AsyncIterator[None]:
+    working = asyncio.create_task(parts.worker.serve(), name="worker")
+    sweeping = asyncio.create_task(parts.sweeper.serve(), name="sweeper")
+    try:
+        yield
+    finally:
+        sweeping.cancel()
+        await parts.bus.close()
+        await parts.worker.stop()
+        await asyncio.gather(working, sweeping, return_exceptions=True)
+        await parts.providers.aclose()
+        await parts.store.close()
+
+
+async def _health(store: SqliteStore, providers: ModelRoutes) -> dict[str, Any]:
+    """The state of each part, and why it is off."""
+    try:
+        await store.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        database = {"state": "ok", "kind": "sqlite"}
+    except Exception as problem:
+        database = {"state": "failed", "kind": "sqlite", "why": str(problem).splitlines()[0]}
+    status = "ok" if database["state"] == "ok" else "failed"
+    parts = {"database": database, "bus": {"state": "ok", "kind": "local"}, "models": providers.status()}
+    return {"status": status, "version": __version__, "parts": parts}
