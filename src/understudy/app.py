@@ -30,6 +30,9 @@ from understudy.storage.sqlite import SqliteStore, sqlite_path
 
 log = logging.getLogger(__name__)
 
+V1 = "/v1"
+NOUNS = (assistants, runs, threads, messages, steps, models)
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -56,7 +59,7 @@ def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI
     app.include_router(_v1())
     app.include_router(health.router)
     errors.install(app)
-    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
+    app.openapi = lambda: openapi.document(app, [noun.router for noun in NOUNS], V1)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     if settings.strict_beta_header:
         app.add_middleware(middleware.BetaHeader)
     app.add_middleware(middleware.BodyLimit, max_bytes=int(settings.max_body_bytes))
@@ -65,8 +68,8 @@ def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI
 
 
 def _v1() -> APIRouter:
-    v1 = APIRouter(prefix="/v1", responses=errors.DOCUMENTED)
-    for noun in (assistants, runs, threads, messages, steps, models):
+    v1 = APIRouter(prefix=V1, responses=errors.DOCUMENTED)
+    for noun in NOUNS:
         v1.include_router(noun.router)
     return v1
 

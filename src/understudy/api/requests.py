@@ -1,4 +1,7 @@
-"""What routes ask of a request: its body, its page, its ids, its project, the server's services."""
+"""What routes ask of a request: its body, its page, its ids, its project, the server's services.
+
+All dependencies are coroutines, also those that wait for nothing: FastAPI runs plain functions in a thread each.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -34,13 +37,13 @@ class Services:
     health: Callable[[], Awaitable[dict[str, Any]]]
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """Return the server's services."""
     found: Services = request.app.state.services
     return found
 
 
-def project() -> str:
+async def project() -> str:
     """Return whose objects a request may see."""
     return DEFAULT_PROJECT
 
@@ -80,7 +83,7 @@ def body(model: type[M]) -> M:
     return declared
 
 
-def window(
+async def window(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Order = "desc",
     after: str | None = None,
@@ -102,23 +105,23 @@ def checked_id(value: str, kind: str, param: str) -> str:
     return value
 
 
-def _assistant_id(assistant_id: str) -> str:
+async def _assistant_id(assistant_id: str) -> str:
     return checked_id(assistant_id, "assistant", "assistant_id")
 
 
-def _thread_id(thread_id: str) -> str:
+async def _thread_id(thread_id: str) -> str:
     return checked_id(thread_id, "thread", "thread_id")
 
 
-def _message_id(message_id: str) -> str:
+async def _message_id(message_id: str) -> str:
     return checked_id(message_id, "message", "message_id")
 
 
-def _run_id(run_id: str) -> str:
+async def _run_id(run_id: str) -> str:
     return checked_id(run_id, "run", "run_id")
 
 
-def _step_id(step_id: str) -> str:
+async def _step_id(step_id: str) -> str:
     return checked_id(step_id, "step", "step_id")
 
 

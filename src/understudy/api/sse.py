@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 COMMENT_EVERY_S = 15.0
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 _DONE = f"event: {DONE}\ndata: [DONE]\n\n".encode()
-_COMMENT = b": keep-alive\n\n"
+_COMMENT = b": keep-alive\n"
+"""No blank line after it: the Python SDK keeps the last id it saw, and would read the two as one more event."""
 _FAILED = "The server lost track of this run's events. Retrieve the run to see how it stands."
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from understudy.bus.base import Bus, EventId, LiveEvent, Subscription
 from understudy.engine.transitions import told
+from understudy.errors import NotFound
 from understudy.ids import Clock
 from understudy.protocol.events import RUN_ENDS, STREAM_ENDS, Event, event
 from understudy.protocol.messages import Message
@@ -25,11 +26,23 @@ LOOK_EVERY_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A run as its rows have it; `unfinished` are ids of objects whose deltas so far are lost."""
+    """A run as its rows have it, with the ids of the objects in it that have ended and that have not."""
 
     run: RunRecord
     events: list[Event]
+    finished: frozenset[str]
     unfinished: frozenset[str]
+
+    def covers(self, later: Event) -> bool:
+        """Tell whether a live event says nothing new to who has read the snapshot.
+
+        Deltas of an unfinished object are of no use: those before the snapshot are lost, and its end brings the whole.
+        """
+        object_id = json.loads(later.data)["id"]
+        if object_id in self.unfinished:
+            return later.name.endswith((".created", ".in_progress", ".delta"))
+        same_status = object_id == self.run.id and later.name == f"thread.run.{self.run.status}"
+        return object_id in self.finished or same_status
 
 
 class Followers:
@@ -40,13 +53,12 @@ class Followers:
         self._bus = bus
         self._clock = clock
 
-    async def follow(
-        self, run_id: str, place: Subscription, *, seen: int = 0
-    ) -> AsyncGenerator[LiveEvent | None, None]:
+    async def follow(self, run_id: str, place: Subscription) -> AsyncGenerator[LiveEvent | None, None]:
         """Yield a run's events up to the first at which a client's stream ends; None when nothing happened for long.
 
         Events of an attempt older than one already seen come from a worker that is no longer in charge: left out.
         """
+        seen = 0
         while True:
             live = await place.next(LOOK_EVERY_S)
             if live is None:
@@ -77,18 +89,13 @@ class Followers:
             async for live in self._replay_log(snapshot.run, place):
                 yield live
             return
-        shown = set()
         for told_event in snapshot.events:
-            shown.add(_name_and_id(told_event))
             yield LiveEvent(EventId(snapshot.run.attempt, 0), told_event)
         if snapshot.run.status in RESTING:
             return
         async for live in self.follow(run_id, live_place):
-            if live is not None:
-                key = _name_and_id(live.event)
-                if key in shown or (key[0].endswith(".delta") and key[1] in snapshot.unfinished):
-                    continue
-            yield live
+            if live is None or not snapshot.covers(live.event):
+                yield live
 
     async def _replay_log(self, run: RunRecord, place: Subscription) -> AsyncGenerator[LiveEvent | None, None]:
         """Give out what is logged, then what comes; a pause that lies back in the log does not end the stream."""
@@ -132,36 +139,38 @@ async def _until_rest(place: Subscription) -> None:
             return
 
 
-def _name_and_id(told_event: Event) -> tuple[str, str]:
-    return told_event.name, json.loads(told_event.data)["id"]
-
-
 def _snapshot(connection: Connection, project: str, thread_id: str, run_id: str) -> Snapshot:
     threads.get(connection, project, thread_id)
     run = runs.get(connection, project, thread_id, run_id)
-    events: list[Event] = [] if run.status in RESTING else [told(run)]
-    unfinished: set[str] = set()
+    parts: list[Message | RunStep] = []
+    events: list[Event] = []
     for step in steps.of_run(connection, run_id):
-        events += _step_events(connection, project, step, unfinished)
-    if run.status in RESTING:
-        events.append(told(run))
-    return Snapshot(run, events, frozenset(unfinished))
+        message = _message_of(connection, project, step)
+        parts += [step] if message is None else [step, message]
+        events += _step_events(step, message)
+    unfinished = frozenset(part.id for part in parts if part.status == "in_progress")
+    finished = frozenset(part.id for part in parts) - unfinished
+    events = [*events, told(run)] if run.status in RESTING else [told(run), *events]
+    return Snapshot(run, events, finished, unfinished)
 
 
-def _step_events(connection: Connection, project: str, step: RunStep, unfinished: set[str]) -> list[Event]:
-    """A finished object whole; an unfinished one as it began: its end will bring the whole."""
-    events = [_as_begun("thread.run.step", step, {"usage": None})] if step.status == "in_progress" else []
+def _message_of(connection: Connection, project: str, step: RunStep) -> Message | None:
+    """The message that a step wrote, unless it wrote none or somebody has deleted it since."""
     created = step.step_details.get("message_creation")
     if created is not None:
-        message = messages.get(connection, project, step.thread_id, created["message_id"])
-        if message.status == "in_progress":
-            events.append(_as_begun("thread.message", message, {"content": []}))
-            unfinished.add(message.id)
-        else:
-            events.append(event(f"thread.message.{message.status}", message))
-    if step.status == "in_progress":
-        unfinished.add(step.id)
-    else:
+        with suppress(NotFound):
+            return messages.get(connection, project, step.thread_id, created["message_id"])
+    return None
+
+
+def _step_events(step: RunStep, message: Message | None) -> list[Event]:
+    """A finished object whole; an unfinished one as it began: its end will bring the whole."""
+    events = [_as_begun("thread.run.step", step, {"usage": None})] if step.status == "in_progress" else []
+    if message is not None and message.status == "in_progress":
+        events.append(_as_begun("thread.message", message, {"content": []}))
+    elif message is not None:
+        events.append(event(f"thread.message.{message.status}", message))
+    if step.status != "in_progress":
         events.append(event(f"thread.run.step.{step.status}", step))
     return events
 

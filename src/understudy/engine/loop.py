@@ -230,8 +230,9 @@ def _situation(connection: Connection, run: RunRecord, window: int) -> Situation
     made = model_calls.of_run(connection, run.id)
     spoken = _recent_messages(connection, run.thread_id, window * CHARACTERS_PER_TOKEN)
     kept = prompts.within_strategy(run, spoken)
-    called = steps.finished_tools(connection, run.thread_id, since=kept[0][0]) if kept else []
-    return Situation(prompts.merge(kept, called), total_usage(connection, run.id), len(made))
+    called = steps.finished_tools(connection, run.thread_id, since=kept[0][0] if kept else 0)
+    finished = [call for call in made if call.usage is not None]
+    return Situation(prompts.merge(kept, called), total_usage(connection, run.id), len(finished))
 
 
 def _recent_messages(connection: Connection, thread_id: str, characters: int) -> list[tuple[int, Message]]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -23,6 +24,14 @@ UNKNOWN: LastError = {"code": "server_error", "message": "Sorry, something went 
 RENEWALS_PER_LEASE = 3
 
 
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A run that is being worked on; `lost` once its lease could not be renewed."""
+
+    run: RunRecord
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Worker:
     """One of possibly many; `name` tells it from the others."""
 
@@ -36,8 +45,9 @@ class Worker:
         self._name = name
         self._lease_s = lease_s
         self._slots = asyncio.Semaphore(concurrency)
-        self._held: dict[str, RunRecord] = {}
+        self._held: set[_Held] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     async def serve(self) -> None:
         """Take jobs until the bus closes."""
@@ -45,6 +55,8 @@ class Worker:
             renewing = group.create_task(self._keep_leases())
             async for run_id in self._bus.jobs():
                 await self._slots.acquire()
+                if self._stopping:
+                    break
                 task = asyncio.create_task(self._work(run_id), name=f"run {run_id}")
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
@@ -52,6 +64,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Hand back what is under way, at once: whoever takes it over need not wait for the lease to lapse."""
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -91,11 +104,12 @@ class Worker:
 
     async def _attend(self, run: RunRecord, signal: Signal) -> None:
         """Drive a run, and let go of it the moment it is no longer ours."""
-        self._held[run.id] = run
+        held = _Held(run)
+        self._held.add(held)
         driving = asyncio.ensure_future(self._drive(run))
-        called_off = asyncio.ensure_future(signal.wait())
+        called_off = {asyncio.ensure_future(signal.wait()), asyncio.ensure_future(held.lost.wait())}
         try:
-            await asyncio.wait({driving, called_off}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({driving, *called_off}, return_when=asyncio.FIRST_COMPLETED)
             await _call_off(driving)
             await self._settle(run)
         except asyncio.CancelledError:
@@ -103,8 +117,9 @@ class Worker:
             await self._hand_back(run)
             raise
         finally:
-            called_off.cancel()
-            self._held.pop(run.id, None)
+            for waiting in called_off:
+                waiting.cancel()
+            self._held.discard(held)
 
     async def _drive(self, run: RunRecord) -> None:
         try:
@@ -146,21 +161,21 @@ class Worker:
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(self._lease_s / RENEWALS_PER_LEASE)
-            held = list(self._held.values())
-            if not held:
+            everything = list(self._held)
+            if not everything:
                 continue
             until = self._clock.now() + self._lease_s
             try:
                 lost = await self._store.write(
-                    lambda connection, held=held, until=until: [  # type: ignore[misc]
-                        run for run in held if not runs.renew(connection, run, until)
+                    lambda connection, everything=everything, until=until: [  # type: ignore[misc]
+                        held for held in everything if not runs.renew(connection, held.run, until)
                     ]
                 )
             except Exception:
                 log.exception("leases could not be renewed")
                 continue
-            for run in lost:
-                await self._bus.signal(run.id)
+            for held in lost:
+                held.lost.set()  # not through the bus: whoever has the run now would hear it too
 
 
 async def _call_off(driving: asyncio.Future[None]) -> None:

@@ -134,7 +134,9 @@ class ReplyReader:
             yield ToolCallDelta(call.index, call_id, shown, arguments)
 
     def _open(self, entry: Json) -> _Call:
-        call = _Call(len(self._calls), _text(entry.get("id")) or None)
+        call_id = _text(entry.get("id")) or None
+        taken = any(call.upstream_id == call_id for call in self._calls)
+        call = _Call(len(self._calls), None if taken else call_id)
         self._calls.append(call)
         if isinstance(entry.get("index"), int):
             self._by_index[entry["index"]] = call
@@ -148,9 +150,12 @@ class ReplyReader:
         again once the arguments are whole begins another call, however much it resembles the one before.
         """
         call_id, index = entry.get("id"), entry.get("index")
-        if call_id and (same := next((c for c in self._calls if c.upstream_id == call_id), None)):
+        at_index = self._by_index.get(index) if isinstance(index, int) else None
+        same = next((call for call in self._calls if call_id and call.upstream_id == call_id), None)
+        elsewhere = isinstance(index, int) and at_index is not same
+        if same and not (elsewhere and name):  # two identical calls may come under one id: their places differ
             return same
-        call = self._by_index.get(index) if isinstance(index, int) else next(reversed(self._calls), None)
+        call = at_index if isinstance(index, int) else next(reversed(self._calls), None)
         if call is None or (call_id and call.upstream_id):
             return None
         if call_id and call.named and call.arguments:

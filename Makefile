@@ -1,0 +1,69 @@
+# Everything lands in .venv and, for the embedded model, in the user's cache folder. `make help` lists the targets.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all test-fast lint format docs pins model node clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+install: .venv/runtime.stamp  ## set up .venv, so that .venv/bin/understudy serve works
+
+demo: install  ## see an assistant work, in three languages, on the embedded model
+	$(BIN)/understudy demo
+
+test: .venv/dev.stamp model node lint  ## the suite, with the embedded model
+	$(BIN)/pytest -m "not slow"
+
+test-all: .venv/dev.stamp model node lint  ## the suite and what takes long
+	$(BIN)/pytest
+
+test-fast: .venv/dev.stamp  ## the suite without the model and without other SDKs
+	$(BIN)/pytest -m "not model and not slow and not sdk"
+
+lint: .venv/dev.stamp  ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/dev.stamp  ## put the code into ruff's format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: install  ## write docs/configuration.md from the settings
+	$(BIN)/python docs/configuration.py
+
+pins: .venv/dev.stamp  ## write requirements/ from what .venv holds
+	$(BIN)/python requirements/pin.py
+
+model: install
+	$(BIN)/understudy models fetch
+
+# the tests of the Node SDKs need it; they skip, and say so, where it is missing
+node:
+	@if command -v node >/dev/null && command -v npm >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  (apt-get install -y --no-install-recommends nodejs npm || \
+	    (apt-get update && apt-get install -y --no-install-recommends nodejs npm)) >/dev/null 2>&1 || \
+	    echo "skipped: node and npm could not be installed, so the tests of the Node SDKs will not run"; \
+	else echo "skipped: node and npm are missing (install them as root), so the tests of the Node SDKs will not run"; fi
+
+.venv/runtime.stamp: requirements/runtime.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --no-deps -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/runtime.stamp requirements/dev.txt
+	$(BIN)/pip install --quiet -r requirements/dev.txt
+	@touch $@
+
+clean:  ## remove .venv and all caches within the clone (the embedded model stays in the user's cache folder)
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,277 @@
+"""One frozen Settings: every variable is read here, once. Imported by app and the command line only.
+
+Precedence: the command line, then the environment (`UNDERSTUDY_*`), then the TOML file, then the default. A wrong
+value raises ConfigurationError with one sentence: what was got, where it came from, what is allowed. `load()` is the
+way in.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from understudy import config_file
+from understudy.config_file import HttpUrl, RouteTable, UpstreamTable, did_you_mean, shown
+from understudy.errors import ConfigurationError
+from understudy.inference.dialect import Dialect, Upstream
+from understudy.inference.registry import ModelsConfig, RouteConfig
+
+PREFIX = "UNDERSTUDY_"
+MODEL_URL_UPSTREAM = "model_url"
+"""The name of the upstream that `model_url` stands for."""
+
+MiB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a setting is for, and which values it takes: shown by --help, the documentation and error messages."""
+
+    what: str
+    allowed: str
+
+
+# --- values ------------------------------------------------------------------------------------------------------
+
+
+def _base_dir(variable: str, unix: str, mac: str) -> Path:
+    """Return the user's folder of a kind, where this system keeps it."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if os.environ.get(variable):
+        return Path(os.environ[variable])
+    return Path.home() / (mac if sys.platform == "darwin" else unix)
+
+
+def _default_data_dir() -> Path:
+    return _base_dir("XDG_DATA_HOME", ".local/share", "Library/Application Support") / "understudy"
+
+
+def _default_cache_dir() -> Path:
+    if sys.platform == "win32":
+        return _base_dir("", "", "") / "understudy" / "Cache"
+    return _base_dir("XDG_CACHE_HOME", ".cache", "Library/Caches") / "understudy"
+
+
+def _default_database(validated: dict[str, Any]) -> str:
+    return f"sqlite:///{validated['data_dir'] / 'understudy.sqlite3'}"
+
+
+def _sqlite_url(url: str) -> str:
+    if not url.startswith("sqlite:///") or url == "sqlite:///":
+        raise ValueError("not a SQLite URL")
+    return url
+
+
+Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+LowerCase = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
+UpperCase = BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text)
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+# --- settings ----------------------------------------------------------------------------------------------------
+
+
+class Settings(BaseSettings):
+    """Everything a user can set. Make one with `load()`, which turns a wrong value into a sentence."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    host: Annotated[str, About("Address to listen on.", "a host name or an IP address")] = "127.0.0.1"
+    port: Annotated[
+        int, Field(ge=0, le=65_535), About("Port to listen on; 0 picks a free one.", "a whole number from 0 to 65535")
+    ] = 8000
+    data_dir: Annotated[Folder, About("Folder of everything that is kept.", "a folder's path")] = Field(
+        default_factory=_default_data_dir
+    )
+    cache_dir: Annotated[
+        Folder, About("Folder of what can be fetched again: the embedded model.", "a folder's path")
+    ] = Field(default_factory=_default_cache_dir)
+    config: Annotated[Folder | None, About("TOML file with settings, upstreams and routes.", "a file's path")] = None
+    database_url: Annotated[
+        str,
+        AfterValidator(_sqlite_url),
+        About("Where assistants, threads and runs are stored.", "sqlite:///PATH (this version stores in SQLite only)"),
+    ] = Field(default_factory=_default_database, repr=False)
+    sqlite_synchronous: Annotated[
+        Literal["NORMAL", "FULL"],
+        UpperCase,
+        About("FULL also survives a power cut at the last moment, and is slower.", "NORMAL or FULL"),
+    ] = "NORMAL"
+    model_url: Annotated[
+        HttpUrl | None,
+        About("OpenAI-compatible base URL of your model; unset: the embedded model.", "an http:// or https:// URL"),
+    ] = None
+    model_key: Annotated[SecretStr | None, About("API key for the model URL.", "a key")] = None
+    model: Annotated[
+        str | None,
+        About("The upstream's model; unset: the assistant's own model name is passed on.", "a model's name"),
+    ] = None
+    model_timeout_s: Annotated[
+        Seconds | None,
+        About("Seconds the model URL may stay silent before its call has failed.", "a number above 0"),
+    ] = None
+    model_context_window: Annotated[
+        int | None,
+        Field(ge=512),
+        About("Tokens that fit into the context of the model at the model URL.", "a whole number, 512 or more"),
+    ] = None
+    model_path: Annotated[
+        Folder | None, About("A GGUF file of your own, in place of the embedded model.", "a file's path")
+    ] = None
+    fetch_images: Annotated[
+        bool,
+        About("Fetch image URLs that clients give, for upstreams that take images inline.", "true or false"),
+    ] = False
+    run_expiry_s: Annotated[
+        int, Field(ge=1), About("Seconds until an unfinished run expires.", "a whole number, 1 or more")
+    ] = 600
+    lease_s: Annotated[
+        float,
+        Field(ge=1, le=600),
+        About("Seconds after which a dead worker's run is taken over.", "a number from 1 to 600"),
+    ] = 8.0
+    worker_concurrency: Annotated[
+        int, Field(ge=1), About("Runs that are worked on at once.", "a whole number, 1 or more")
+    ] = 1000
+    strict_beta_header: Annotated[
+        bool, About("Refuse requests without the OpenAI-Beta header, as the hosted API did.", "true or false")
+    ] = False
+    max_body_bytes: Annotated[
+        ByteSize, Field(ge=1024), About("Largest JSON body of a request.", "bytes, or a size like 16MiB")
+    ] = ByteSize(16 * MiB)
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        LowerCase,
+        About("How much goes to the log on stderr.", "debug, info, warning or error"),
+    ] = "info"
+
+    default_upstream: Annotated[
+        str | None,
+        About("The upstream that takes every model name without a route.", "the NAME of an [upstreams.NAME] table"),
+    ] = None
+
+    upstreams: dict[str, UpstreamTable] = {}
+    models: dict[str, RouteTable] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        flags = init_settings.init_kwargs if isinstance(init_settings, InitSettingsSource) else {}
+        path = flags.get("config") or os.environ.get(f"{PREFIX}CONFIG")
+        table = config_file.read(Path(path).expanduser().absolute(), _FILE_NAMES) if path else {}
+        return init_settings, _Environment(settings_cls), InitSettingsSource(settings_cls, table)
+
+
+TABLES = ("upstreams", "models")  # for the file only: too deep for a variable or a flag
+SCALARS = tuple(name for name in Settings.model_fields if name not in TABLES)
+_FILE_NAMES = tuple(name for name in Settings.model_fields if name != "config")
+
+
+class _Environment(EnvSettingsSource):
+    """The process's variables; the file's tables have none."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return (None, field_name, False) if field_name in TABLES else super().get_field_value(field, field_name)
+
+
+def about(name: str) -> About:
+    """Return what a setting is for."""
+    return next(item for item in Settings.model_fields[name].metadata if isinstance(item, About))
+
+
+def load(flags: Mapping[str, object] | None = None) -> Settings:
+    """Return the settings of this process. `flags` come from the command line; None there means not given."""
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as problem:
+        raise ConfigurationError(_sentence(problem.errors(include_url=False)[0], given)) from None
+
+
+def unknown_variables() -> list[str]:
+    """Return a remark for each `UNDERSTUDY_*` variable that no setting reads."""
+    known = [f"{PREFIX}{name.upper()}" for name in SCALARS]
+    strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    return [f"the variable {name} is not a setting{did_you_mean(name, known)}" for name in strangers]
+
+
+# --- models ------------------------------------------------------------------------------------------------------
+
+
+def models_config(settings: Settings) -> ModelsConfig:
+    """Return what the settings say about models, as the model routes take it."""
+    upstreams = {name: _upstream(name, table) for name, table in settings.upstreams.items()}
+    if settings.model_url is not None:
+        if MODEL_URL_UPSTREAM in upstreams:
+            raise ConfigurationError(f"the upstream {MODEL_URL_UPSTREAM!r} needs another name: model_url goes by it")
+        upstreams[MODEL_URL_UPSTREAM] = _upstream_of_url(settings, settings.model_url)
+    routes = [RouteConfig(name, table.upstream, table.model) for name, table in settings.models.items()]
+    default = settings.default_upstream or (MODEL_URL_UPSTREAM if settings.model_url else None)
+    return ModelsConfig(upstreams, routes, default, settings.model_path)
+
+
+def _upstream(name: str, table: UpstreamTable) -> Upstream:
+    key = table.key.get_secret_value() if table.key else None
+    if table.key_env is not None:
+        key = os.environ.get(table.key_env)
+        if not key:
+            raise ConfigurationError(f"upstreams.{name}.key_env names the variable {table.key_env}, which is not set")
+    return Upstream(table.url, key, table.model, table.dialect)
+
+
+def _upstream_of_url(settings: Settings, url: str) -> Upstream:
+    dialect = Dialect()
+    if settings.model_context_window is not None:
+        dialect = replace(dialect, context_window=settings.model_context_window)
+    if settings.model_timeout_s is not None:
+        patience = settings.model_timeout_s
+        dialect = replace(dialect, first_byte_timeout_s=patience, idle_timeout_s=patience)
+    key = settings.model_key.get_secret_value() if settings.model_key else None
+    return Upstream(url, key, settings.model, dialect)
+
+
+# --- sentences ---------------------------------------------------------------------------------------------------
+
+
+def _sentence(error: Any, flags: Mapping[str, object]) -> str:
+    """Say in one sentence what is wrong with a setting."""
+    path = [str(part) for part in error["loc"] if part != "dialect"]
+    name, source = path[0], _source(path[0], flags)
+    if error["type"] == "missing":
+        return f"{'.'.join(path)} is missing (from {source})"
+    value = "not acceptable" if path[-1].endswith("key") else shown(error["input"])
+    return f"{'.'.join(path)} is {value} (from {source}); allowed: {_allowed(name, error['msg'])}"
+
+
+def _allowed(name: str, message: str) -> str:
+    if name in SCALARS:
+        return about(name).allowed
+    return message.removeprefix("Input should be ").removeprefix("Value error, ").split(", unable")[0]
+
+
+def _source(name: str, flags: Mapping[str, object]) -> str:
+    if name in flags:
+        return f"--{name.replace('_', '-')}"
+    variable = f"{PREFIX}{name.upper()}"
+    if name in SCALARS and os.environ.get(variable):
+        return variable
+    return str(flags.get("config") or os.environ.get(f"{PREFIX}CONFIG"))

@@ -1,0 +1,140 @@
+"""`understudy serve`: the socket, the server on it, the line that says it listens, and a quiet end."""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from understudy import config, model_download
+from understudy.app import build
+from understudy.config import Settings
+from understudy.errors import ConfigurationError, UnderstudyError
+
+log = logging.getLogger(__name__)
+
+_GRACE_S = 5  # how long streams may go on after a SIGTERM
+_KEEP_ALIVE_S = 75  # longer than the SDKs keep an idle connection: theirs to close, so no request meets a closed one
+_BACKLOG = 2048
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal comes. Raises UnderstudyError if the server cannot start."""
+    _set_up_logging(settings.log_level)
+    for remark in config.unknown_variables():
+        log.warning("%s", remark)
+    if model_download.is_wanted(settings) and not model_download.is_there(settings):
+        log.warning("the embedded model is not there yet: run `understudy models fetch`, or give --model-url")
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn hands the signal on to these when it is done
+        signal.signal(number, lambda *_: sys.exit(0))
+    listener = bind(settings.host, settings.port)
+    start = _Start(build(settings))
+    server = _Server(_server_config(start, settings.log_level), address(settings.host, listener))
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        if start.failure is None:
+            raise
+        raise start.failure from None
+    finally:
+        listener.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket; who connects before the server is up waits a moment. Raises ConfigurationError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError):
+        raise ConfigurationError(f"host is {host!r}, which is no name or address of this machine") from None
+    family, kind, protocol, _, place = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform != "win32":  # there, the option would let two servers share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(_BACKLOG)
+    except OSError as problem:
+        listener.close()
+        raise ConfigurationError(f"cannot listen on {host} port {port}: {_words(problem)}") from None
+    return listener
+
+
+def address(host: str, listener: socket.socket) -> str:
+    """Return the server's URL, with the port it really has."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+def _words(problem: OSError) -> str:
+    if problem.errno == errno.EADDRINUSE:
+        return "another program uses it; stop that one, or give another --port (0 picks a free one)"
+    return problem.strerror or str(problem)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, once it does."""
+
+    def __init__(self, server_config: uvicorn.Config, url: str) -> None:
+        super().__init__(server_config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"Understudy is listening on {self._url}", flush=True)
+
+
+class _Start:
+    """The app, but a reason of ours not to start is kept for one sentence instead of logged as a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.failure: UnderstudyError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def told(message: MutableMapping[str, Any]) -> None:
+            reason = sys.exc_info()[1]
+            if message["type"] == "lifespan.startup.failed" and isinstance(reason, UnderstudyError):
+                self.failure = reason
+                message = {"type": message["type"], "message": ""}
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+
+def _server_config(app: ASGIApp, log_level: str) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=log_level == "debug",
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACE_S,
+        backlog=_BACKLOG,
+    )
+
+
+def _set_up_logging(level: str) -> None:
+    """Log to stderr; stdout has one line only. Other libraries' chatter starts at warnings."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("understudy").setLevel(level.upper())
+    logging.getLogger("uvicorn").setLevel(level.upper() if level != "info" else "WARNING")
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not _was_cancelled(record))
+
+
+def _was_cancelled(record: logging.LogRecord) -> bool:
+    """A stream that outlives the grace period is cut on purpose: no traceback for that."""
+    return record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)

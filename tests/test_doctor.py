@@ -1,0 +1,92 @@
+"""What `understudy doctor` finds, on machines that lack this or that."""
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests.harness.upstream import Upstream
+
+from understudy import config
+from understudy.doctor import Finding, findings, report
+
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [f"{config.PREFIX}{setting.upper()}" for setting in config.SCALARS]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UNDERSTUDY_PORT", "0")
+    monkeypatch.setenv("UNDERSTUDY_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("UNDERSTUDY_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def find(part: str, found: Sequence[Finding]) -> Finding:
+    return next(finding for finding in found if finding.part == part)
+
+
+def broken(part: str, **flags: object) -> Finding:
+    finding = find(part, list(findings(flags)))
+    assert finding.state == "broken"
+    assert finding.mend
+    return finding
+
+
+def test_a_good_machine_has_exit_code_0(upstream: Upstream, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report({"model_url": upstream.url}) == 0
+    said = capsys.readouterr().out
+    assert "BAD" not in said
+    assert said.endswith("All that is needed is there.\n")
+
+
+def test_a_missing_embedded_model_says_how_to_fetch_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report({}) == 1
+    assert "understudy models fetch" in capsys.readouterr().out
+
+
+def test_a_model_file_of_ones_own(tmp_path: Path) -> None:
+    own = tmp_path / "own.gguf"
+    assert str(own) in broken("embedded model", model_path=str(own)).what
+    own.write_bytes(b"GGUF")
+    assert find("embedded model", list(findings({"model_path": str(own)}))).state == "ok"
+
+
+def test_an_upstream_that_is_not_there() -> None:
+    assert "cannot be reached" in broken("upstream model_url", model_url=NOWHERE).what
+
+
+def test_an_upstream_that_does_not_list_the_model(upstream: Upstream) -> None:
+    finding = find("upstream model_url", list(findings({"model_url": upstream.url, "model": "other"})))
+    assert (finding.state, finding.mend) == ("note", "it lists scripted")
+
+
+def test_a_wrong_setting_ends_the_examination() -> None:
+    found = list(findings({"lease_s": "0"}))
+    assert [finding.part for finding in found] == ["Python", "settings"]
+    assert found[-1].what == "lease_s is '0' (from --lease-s); allowed: a number from 1 to 600"
+
+
+def test_a_misspelt_variable_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_PROT", "1")
+    notes = [finding.what for finding in findings({"model_url": NOWHERE}) if finding.state == "note"]
+    assert "did you mean UNDERSTUDY_PORT?" in notes[0]
+
+
+def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "is not a folder" in broken("data folder", data_dir=str(tmp_path / "file")).what
+
+
+def test_a_database_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "understudy.sqlite3"
+    path.parent.mkdir()
+    path.write_text("certainly not a database" * 100)
+    assert "not a database" in broken("database").what
+
+
+def test_a_taken_port() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "another program uses it" in broken("port", port=str(taken.getsockname()[1])).what

@@ -1,0 +1,138 @@
+"""The house rules, read off the source itself: which room may import which, how long things are, how files are named.
+
+A room is a folder of src/understudy, or one file beside the folders. Imports run downward only.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parent.parent / "src" / "understudy"
+FILES = sorted(SRC.rglob("*.py"))
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES_P90 = 30
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "handler", "impl", "data", "misc", "common"}
+
+EVERYWHERE = {"protocol", "errors", "ids", ""}  # "" is the package itself: its version
+COMMANDS = {"cli", "serve", "demo", "doctor", "model_download", "__main__"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "": set(),
+    "errors": set(),
+    "ids": set(),
+    "protocol": {"errors", "ids"},
+    "storage": EVERYWHERE,
+    "bus": EVERYWHERE,
+    "files": EVERYWHERE,
+    "inference": EVERYWHERE,
+    "retrieval": EVERYWHERE,
+    "sandbox": EVERYWHERE,
+    "tools": EVERYWHERE | {"sandbox.base"},
+    "engine": EVERYWHERE | {"storage", "bus.base", "inference.base", "tools"},
+    "ingest": EVERYWHERE | {"storage", "bus.base", "files", "retrieval", "tools"},
+    "api": EVERYWHERE | {"engine", "ingest", "storage", "files", "bus.base", "inference.base"},  # the ports: as types
+    "playground": {"protocol"},
+    "config": EVERYWHERE | {"config_file", "inference"},
+    "config_file": EVERYWHERE | {"inference.dialect"},
+    "app": EVERYWHERE
+    | {"config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
+    | {"retrieval", "sandbox"},
+    "testing": EVERYWHERE | {"bus", "engine", "inference", "storage", "tools"},
+} | {command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference"} for command in COMMANDS}
+
+ADAPTERS = {
+    "storage.sqlite",
+    "bus.local",
+    "inference.openai_compatible",
+    "inference.constrained",
+    "inference.embedded",
+}
+ONLY_APP_NAMES_ADAPTERS = "app"
+CONFIG_IS_FOR = COMMANDS | {"app", "config"}
+
+
+def module_of(file: Path) -> str:
+    """Return a file's name as its importers write it, below the package: `storage.runs`, `app`, or nothing."""
+    parts = file.relative_to(SRC).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(file) for file in FILES}
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Yield each module of ours that a file imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name[11:] for alias in node.names if alias.name.startswith("understudy."))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} has a relative import"
+            yield from _from(node)
+
+
+def _from(node: ast.ImportFrom) -> Iterator[str]:
+    base, _, below = (node.module or "").partition(".")
+    if base != "understudy":
+        return
+    for alias in node.names:
+        deeper = f"{below}.{alias.name}".lstrip(".")
+        yield deeper if deeper in MODULES else below
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def allowed(module: str, imported: str) -> bool:
+    grants = MAY_IMPORT[room(module)]
+    return room(imported) == room(module) or room(imported) in grants or imported in grants
+
+
+def functions(file: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{module_of(file)}.{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {room(module) for module in MODULES} <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SRC)))
+def test_imports_run_downward(file: Path) -> None:
+    module = module_of(file)
+    assert [name for name in imports(file) if not allowed(module, name)] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SRC)))
+def test_only_app_names_adapters_and_config_stays_at_the_top(file: Path) -> None:
+    module, names = module_of(file), set(imports(file))
+    if module != ONLY_APP_NAMES_ADAPTERS:
+        assert {name for name in names & ADAPTERS if room(name) != room(module)} == set()
+    if room(module) not in CONFIG_IS_FOR:
+        assert "config" not in names
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SRC)))
+def test_files_are_short_and_well_named(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+    assert not FORBIDDEN_NAMES & {*file.relative_to(SRC).with_suffix("").parts, *file.stem.split("_")}
+
+
+def test_functions_are_short() -> None:
+    sizes = sorted(((lines, name) for file in FILES for name, lines in functions(file)), reverse=True)
+    long = sizes[: len(sizes) // 10]
+    assert long[-1][0] < MAX_FUNCTION_LINES_P90, f"the longest: {long[:10]}"
+
+
+def test_the_rules_bite() -> None:
+    """Show that the checks above see what they are to see."""
+    assert not allowed("storage.runs", "engine.loop")
+    assert not allowed("engine.loop", "bus.local")
+    assert not allowed("engine.loop", "inference.registry")
+    assert not allowed("protocol.runs", "storage.runs")
+    assert allowed("engine.loop", "bus.base")
+    assert "storage.sqlite" in set(imports(SRC / "app.py"))
+    assert "app" in set(imports(SRC / "serve.py"))
