@@ -1,0 +1,93 @@
+"""A recording as data: its exchanges, and what the recorded model said in them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.harness.replies import Call, Gate, Reply
+from tests.harness.wire import Event, parse_event
+
+_FOLDER = Path(__file__).parent / "data"
+NAMES = sorted(path.stem for path in _FOLDER.glob("*.json"))
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One recorded request with its answer. A streamed answer is a list of events."""
+
+    method: str
+    target: str
+    accept: str
+    body: Any
+    status: int
+    content_type: str
+    answer: Any
+
+    @property
+    def streamed(self) -> bool:
+        return isinstance(self.answer, list)
+
+    @property
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """Every object of the answer, in order."""
+        yield from _objects([event.data for event in self.answer] if self.streamed else self.answer)
+
+
+def load(name: str) -> list[Exchange]:
+    entries = json.loads((_FOLDER / f"{name}.json").read_text())["Entries"]
+    return [_exchange(entry) for entry in entries]
+
+
+def _exchange(entry: dict[str, Any]) -> Exchange:
+    url, answer = urlsplit(entry["RequestUri"]), entry["ResponseBody"]
+    return Exchange(
+        method=entry["RequestMethod"],
+        target=url.path.removeprefix("/v1") + (f"?{url.query}" if url.query else ""),
+        accept=entry["RequestHeaders"]["Accept"],
+        body=entry["RequestBody"],
+        status=entry["StatusCode"],
+        content_type=entry["ResponseHeaders"]["Content-Type"],
+        answer=_events(answer) if isinstance(answer, list) else answer,
+    )
+
+
+def _events(chunks: list[str]) -> list[Event]:
+    blocks = "".join(chunks).split("\n\n")
+    return [parse_event([line for line in block.split("\n") if line]) for block in blocks if block.strip()]
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _objects(child)
+
+
+def replies(exchanges: list[Exchange]) -> list[Reply]:
+    """Return the recorded model's answers in their order, each behind a gate of its own."""
+    spoken: dict[str, Reply] = {}
+    for found in (item for exchange in exchanges for item in exchange.objects):
+        if found.get("required_action"):
+            calls = found["required_action"]["submit_tool_outputs"]["tool_calls"]
+            spoken.setdefault(calls[0]["id"], Reply(calls=[_call(call) for call in calls], hold=Gate()))
+        if found.get("object") == "thread.message" and found["role"] == "assistant" and found["content"]:
+            tokens = _tokens(exchanges, found["id"]) or [found["content"][0]["text"]["value"]]
+            spoken.setdefault(found["id"], Reply(tokens=tokens, hold=Gate()))
+    return list(spoken.values())
+
+
+def _call(call: dict[str, Any]) -> Call:
+    return Call(call["function"]["name"], call["function"]["arguments"], call["id"])
+
+
+def _tokens(exchanges: list[Exchange], message_id: str) -> list[str]:
+    events = [event.data for exchange in exchanges if exchange.streamed for event in exchange.answer]
+    deltas = [data["delta"]["content"][0] for data in events if data != "[DONE]" and _is_delta(data, message_id)]
+    return [delta["text"]["value"] for delta in deltas]
+
+
+def _is_delta(data: dict[str, Any], message_id: str) -> bool:
+    return data["object"] == "thread.message.delta" and data["id"] == message_id
