@@ -24,6 +24,7 @@ from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
 from understudy.ids import SystemClock
 from understudy.inference import tokens
+from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
 from understudy.storage import runs as run_rows
 from understudy.storage.sqlite import SqliteStore, sqlite_path
@@ -78,7 +79,9 @@ def _parts(settings: Settings) -> Parts:
     clock = SystemClock()
     store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
     bus = LocalBus(clock)
-    providers = ModelRoutes(models_config(settings), settings.cache_dir)
+    providers = ModelRoutes(
+        models_config(settings), settings.cache_dir, fetch_image=ImageFetch() if settings.fetch_images else None
+    )
     loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s)
     name = f"{socket.gethostname()}-{os.getpid()}"
     worker = Worker(
