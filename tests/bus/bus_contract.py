@@ -155,6 +155,13 @@ class FollowersMayBeginAnywhere:
         assert await bus.subscribe(RUN, ids[0]) is None
         await bus.forget(RUN)
 
+    async def test_who_waits_is_woken_when_the_log_is_let_go(self, bus: Bus) -> None:
+        place = await bus.subscribe_live(RUN)
+        waiting = asyncio.ensure_future(place.next(60.0))
+        await asyncio.sleep(0)
+        await bus.forget(RUN)
+        assert await asyncio.wait_for(waiting, SOON_S) is None
+
 
 class SignalsReachWhoListens:
     async def test_all_of_them(self, bus: Bus) -> None:

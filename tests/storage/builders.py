@@ -1,14 +1,19 @@
 """Rows for tests: each builder makes a whole object, so that a test names only what it is about."""
 
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from sqlalchemy import create_engine
 
 from understudy.ids import new_id
 from understudy.protocol.messages import Message, text_content
 from understudy.protocol.runs import Usage
 from understudy.protocol.steps import RunStep
 from understudy.protocol.threads import Thread
-from understudy.storage import assistants, messages, threads
+from understudy.storage import assistants, messages, migrate, threads
 from understudy.storage.assistants import AssistantRecord
 from understudy.storage.base import Store
 from understudy.storage.model_calls import ModelCall
@@ -120,6 +125,17 @@ def step(of: RunRecord, **given: Any) -> RunStep:
 def model_call(of: RunRecord, started_at: float = NOW, used: Usage | None = None, **given: Any) -> ModelCall:
     made = ModelCall(new_id("call"), of.project, of.id, of.thread_id, 1, "m", started_at, None, [], usage=used)
     return replace(made, **given)
+
+
+@cache
+def migrated() -> bytes:
+    """A SQLite file with the whole schema: to migrate one for every test would take most of the suite's time."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "migrated.db"
+        engine = create_engine(f"sqlite:///{path}")
+        migrate.upgrade_sqlite(engine, path)
+        engine.dispose()
+        return path.read_bytes()
 
 
 async def stored_thread(store: Store, project: str = PROJECT, **given: Any) -> Thread:

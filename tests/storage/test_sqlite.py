@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 from tests.storage import pages_contract, queries_contract, store_contract
-from tests.storage.builders import PROJECT, stored_thread, thread
+from tests.storage.builders import PROJECT, migrated, stored_thread, thread
 
 from understudy.errors import Unavailable
 from understudy.storage import threads
@@ -21,7 +21,9 @@ counter = store_contract.counter
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "store.db")
+    path = tmp_path / "store.db"
+    path.write_bytes(migrated())
+    store = SqliteStore(path)
     await store.open()
     yield store
     await store.close()

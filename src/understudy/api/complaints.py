@@ -118,9 +118,9 @@ def _number(bound: str, sign: str, field: str) -> Callable[[str, Found], Complai
 
     def sentence(path: str, found: Found) -> Complaint:
         limit, got = found["ctx"][field], found["input"]
-        kind = "decimal" if isinstance(limit, float) else "integer"
+        kind, shown = ("decimal", f"{limit:g}") if isinstance(limit, float) else ("integer", str(limit))
         message = (
-            f"Invalid '{path}': {kind} {bound} {word} value. Expected a value {sign} {limit:g}, but got {got} instead."
+            f"Invalid '{path}': {kind} {bound} {word} value. Expected a value {sign} {shown}, but got {got} instead."
         )
         return Complaint(message, path, f"{kind}_{bound}_{word[:3]}_value")
 

@@ -73,7 +73,7 @@ class Bus(Protocol):
         ...
 
     async def forget(self, run_id: str) -> None:
-        """Let a run's log go, a while after its end."""
+        """Let go of the log of a run that is no more, and wake its followers."""
         ...
 
     async def signal(self, run_id: str) -> None:

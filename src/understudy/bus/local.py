@@ -124,7 +124,9 @@ class LocalBus:
         return log.follower(log.dropped + len(log.events))
 
     async def forget(self, run_id: str) -> None:
-        self._logs.pop(run_id, None)
+        log = self._logs.pop(run_id, None)
+        if log is not None:
+            log.wake()
 
     async def signal(self, run_id: str) -> None:
         for listener in self._signals.get(run_id, ()):

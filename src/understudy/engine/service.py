@@ -115,6 +115,7 @@ class RunService:
         holder = await self._store.write(write)
         if holder is not None:
             await self._bus.signal(holder.id)
+            await self._bus.forget(holder.id)
 
     # --- beginnings --------------------------------------------------------------------------------------------------
 

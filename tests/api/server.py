@@ -1,0 +1,44 @@
+"""The HTTP side over a real engine with a scripted model, without a socket."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+from tests.engine.house import House
+
+from understudy.api.requests import Services
+from understudy.app import web
+from understudy.config import Settings
+
+MAX_BODY = 100_000
+
+
+def services(house: House) -> Services:
+    async def health() -> dict[str, Any]:
+        return {"status": "ok", "version": "0", "parts": {}}
+
+    return Services(
+        store=house.store,
+        runs=house.runs,
+        followers=house.followers,
+        conversations=house.conversations,
+        routes=house.routes,
+        clock=house.clock,
+        health=health,
+    )
+
+
+@cache
+def app_of(**settings: Any) -> FastAPI:
+    """A server with these settings. Its services are put in per test: the making of an app takes a while."""
+    unused: Any = None
+    return web(Settings(data_dir=Path("unused"), max_body_bytes=MAX_BODY, **settings), unused)
+
+
+def client_of(house: House, **settings: Any) -> httpx2.AsyncClient:
+    app = app_of(**settings)
+    app.state.services = services(house)
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://test")
