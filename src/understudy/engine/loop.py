@@ -3,6 +3,7 @@
 State is committed first, then told. Every commit renews the worker's lease and fails if the run is no longer its own.
 """
 
+import asyncio
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -24,7 +25,7 @@ from understudy.ids import Clock, new_id
 from understudy.inference.base import Route, Routes
 from understudy.protocol.events import Event
 from understudy.protocol.messages import Message
-from understudy.protocol.runs import FINAL, LastError, Usage
+from understudy.protocol.runs import FINAL, LastError, Usage, add_usage, usage
 from understudy.protocol.steps import RunStep, ToolCall
 from understudy.storage import messages, model_calls, runs, steps
 from understudy.storage.base import Store
@@ -36,6 +37,7 @@ T = TypeVar("T")
 SAVE_EVERY_S = 1.0
 HISTORY_PAGE = 200
 CHARACTERS_PER_TOKEN = 4
+BYTES_PER_CHARACTER = 4
 MAX_MODEL_CALLS = 50
 
 ENDLESS: LastError = {
@@ -55,6 +57,16 @@ class Situation:
     history: list[Placed]
     used: Usage
     calls_made: int
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer of the model, of which all is written but its end."""
+
+    draft: Draft
+    closing: Folded
+    call: ModelCall
 
 
 class Loop:
@@ -85,17 +97,23 @@ class Loop:
     async def _turn(self, run: RunRecord) -> NextStep:
         route = self._routes.find(run.model)
         situation = await self._store.read(partial(_situation, run=run, window=route.context_window))
-        prompt = self._prompt(run, situation, route)
+        prompt = await self._prompt_in_thread(run, situation, route)
         if isinstance(prompt, Stop):
-            await self._carry_out(run, Draft(run), prompt)
+            await self._carry_out(run, None, prompt)
             return prompt
-        draft = await self._answer(run, route, prompt)
+        answer = await self._answer(run, route, prompt)
         functions = frozenset(tool["function"]["name"] for tool in run.tools if tool["type"] == "function")
-        step = next_step(draft, functions)
-        await self._carry_out(run, draft, step)
+        step = next_step(answer.draft, functions)
+        await self._carry_out(run, answer, step)
         return step
 
     # --- asking the model --------------------------------------------------------------------------------------------
+
+    async def _prompt_in_thread(self, run: RunRecord, situation: Situation, route: Route) -> Prompt | Stop:
+        """Make a prompt; one that may need its tokens counted, which takes a while, is made beside the event loop."""
+        if situation.characters * BYTES_PER_CHARACTER < route.context_window:
+            return self._prompt(run, situation, route)
+        return await asyncio.to_thread(self._prompt, run, situation, route)
 
     def _prompt(self, run: RunRecord, situation: Situation, route: Route) -> Prompt | Stop:
         """Make the prompt, or say why there is none: a tool is missing, a budget is spent, or nothing fits."""
@@ -116,20 +134,13 @@ class Loop:
         except DoesNotFit:
             return Stop("max_prompt_tokens") if limit < window else Stop(error=TOO_LONG)
 
-    async def _answer(self, run: RunRecord, route: Route, prompt: Prompt) -> Draft:
-        """Stream one answer: rows are written and events told as it comes. Its call is recorded whatever happens."""
+    async def _answer(self, run: RunRecord, route: Route, prompt: Prompt) -> Answer:
+        """Stream one answer: rows are written and events told as it comes, but for its end.
+
+        The end is written together with what follows from it; a call that broke off is recorded here.
+        """
         draft = Draft(run)
-        call = ModelCall(
-            id=new_id("call"),
-            project=run.project,
-            run_id=run.id,
-            thread_id=run.thread_id,
-            attempt=run.attempt,
-            model=route.model,
-            started_at=self._clock.now(),
-            instructions=run.instructions,
-            message_ids=prompt.message_ids,
-        )
+        call = _new_call(run, route, prompt, self._clock.now())
         saved_at = call.started_at
         try:
             async with aclosing(route.provider.stream(prompt.request)) as deltas:
@@ -141,8 +152,7 @@ class Loop:
                     draft = folded.draft
                     if draft.reason is not None:
                         call = replace(call, finished_at=now, finish_reason=draft.reason, usage=draft.used)
-                        await self._tell(run, folded, recorded=_booked(call, draft, folded))
-                        return draft
+                        return Answer(draft, folded, _booked(call, draft, folded))
                     await self._tell(run, folded)
                     saved_at = await self._save_text(run, draft, saved_at, now)
             raise UpstreamError("The model's server ended its answer before it was complete.")
@@ -151,18 +161,9 @@ class Loop:
             await self._keep(run, draft, broken_off)
             raise
 
-    async def _tell(self, run: RunRecord, folded: Folded, recorded: ModelCall | None = None) -> None:
-        if folded.new or folded.ended or recorded:
-
-            def write(connection: Connection) -> None:
-                for new in folded.new:
-                    _add(connection, run, new)
-                for ended in folded.ended:
-                    _save(connection, ended)
-                if recorded:
-                    model_calls.add(connection, recorded)
-
-            await self._commit(run, write)
+    async def _tell(self, run: RunRecord, folded: Folded) -> None:
+        if folded.new or folded.ended:
+            await self._commit(run, lambda connection: _write(connection, run, folded))
         await self._publish(run, folded.events)
 
     async def _keep(self, run: RunRecord, draft: Draft, call: ModelCall) -> None:
@@ -188,13 +189,19 @@ class Loop:
 
     # --- what follows ------------------------------------------------------------------------------------------------
 
-    async def _carry_out(self, run: RunRecord, draft: Draft, step: NextStep) -> None:
+    async def _carry_out(self, run: RunRecord, answer: Answer | None, step: NextStep) -> None:
+        """Write an answer's end and what follows from it, as one."""
+        draft = answer.draft if answer else Draft(run)
+
         def write(connection: Connection) -> list[Event]:
             now = self._clock.now()
+            if answer:
+                _write(connection, run, answer.closing)
+                model_calls.add(connection, answer.call)
             match step:
                 case CallModelAgain(calls):
                     return _close_calls(connection, draft, calls, now)
-                case AwaitToolOutputs(calls):
+                case AwaitToolOutputs():
                     return _pause(connection, run, draft, step, now)
                 case Finish():
                     return _finish(connection, run, now)
@@ -203,7 +210,8 @@ class Loop:
                 case _:
                     assert_never(step)
 
-        await self._publish(run, await self._commit(run, write))
+        followed = await self._commit(run, write)
+        await self._publish(run, [*(answer.closing.events if answer else ()), *followed])
 
     async def _commit(self, run: RunRecord, change: Callable[[Connection], T]) -> T:
         def guarded(connection: Connection) -> T:
@@ -232,7 +240,15 @@ def _situation(connection: Connection, run: RunRecord, window: int) -> Situation
     kept = prompts.within_strategy(run, spoken)
     called = steps.finished_tools(connection, run.thread_id, since=kept[0][0] if kept else 0)
     finished = [call for call in made if call.usage is not None]
-    return Situation(prompts.merge(kept, called), total_usage(connection, run.id), len(finished))
+    used = usage()
+    for call in finished:
+        used = add_usage(used, call.usage or usage())
+    size = sum(_characters(item) for _, item in kept) + sum(len(str(item.step_details)) for _, item in called)
+    return Situation(prompts.merge(kept, called), used, len(finished), size + len(run.instructions or ""))
+
+
+def _characters(message: Message) -> int:
+    return sum(len(part["text"]["value"]) for part in message.content if "text" in part)
 
 
 def _recent_messages(connection: Connection, thread_id: str, characters: int) -> list[tuple[int, Message]]:
@@ -245,8 +261,22 @@ def _recent_messages(connection: Connection, thread_id: str, characters: int) ->
         if len(more) < HISTORY_PAGE:
             break
         before = more[-1][0]
-        characters -= sum(len(part["text"]["value"]) for _, item in more for part in item.content if "text" in part)
+        characters -= sum(_characters(item) for _, item in more)
     return found[::-1]
+
+
+def _new_call(run: RunRecord, route: Route, prompt: Prompt, now: float) -> ModelCall:
+    return ModelCall(
+        id=new_id("call"),
+        project=run.project,
+        run_id=run.id,
+        thread_id=run.thread_id,
+        attempt=run.attempt,
+        model=route.model,
+        started_at=now,
+        instructions=run.instructions,
+        message_ids=prompt.message_ids,
+    )
 
 
 def _booked(call: ModelCall, draft: Draft, folded: Folded) -> ModelCall:
@@ -254,6 +284,13 @@ def _booked(call: ModelCall, draft: Draft, folded: Folded) -> ModelCall:
     if draft.calls_step is not None:
         return replace(call, step_id=draft.calls_step.id)
     return replace(call, step_id=next((part.id for part in folded.ended if isinstance(part, RunStep)), None))
+
+
+def _write(connection: Connection, run: RunRecord, folded: Folded) -> None:
+    for new in folded.new:
+        _add(connection, run, new)
+    for ended in folded.ended:
+        _save(connection, ended)
 
 
 def _add(connection: Connection, run: RunRecord, part: Message | RunStep) -> None:

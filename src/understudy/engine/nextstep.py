@@ -75,9 +75,11 @@ def _objection(name: str, arguments: str, functions: frozenset[str]) -> str | No
     if name not in functions:
         return f"Error: there is no tool named '{name}'. There are: {', '.join(sorted(functions)) or 'none'}."
     try:
-        json.loads(arguments)
+        given = json.loads(arguments)
     except ValueError as problem:
         return f"Error: the arguments are not valid JSON ({problem}). Call the tool again with valid JSON."
+    if not isinstance(given, dict):
+        return "Error: the arguments are not a JSON object. Call the tool again with a JSON object."
     return None
 
 

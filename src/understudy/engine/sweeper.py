@@ -44,9 +44,16 @@ class Sweeper:
             if run.status == "cancelling":
                 await self._end(run, "cancelled")
             elif run.expires_at is not None and run.expires_at <= now:
-                await self._end(run, "expired")
+                await self._expire(run, now)
             else:
                 await self._enqueue(run, now)
+
+    async def _expire(self, run: RunRecord, now: float) -> None:
+        """A run that somebody works on is theirs to close: they know what was written last."""
+        if run.status == "in_progress" and run.lease_until >= now:
+            await self._bus.signal(run.id)
+        else:
+            await self._end(run, "expired")
 
     async def _end(self, run: RunRecord, status: str) -> None:
         now = self._clock.now()

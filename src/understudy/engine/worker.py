@@ -135,7 +135,7 @@ class Worker:
             await self._settle(run, UNKNOWN)
 
     async def _settle(self, run: RunRecord, error: LastError | None = None) -> None:
-        """Fail a run with its error; carry out a cancellation that came meanwhile."""
+        """Fail a run with its error; carry out a cancellation or an expiry that came meanwhile."""
 
         def write(connection: Connection) -> Change | None:
             found = runs.find(connection, run.id)
@@ -144,9 +144,12 @@ class Worker:
             now = self._clock.now()
             if found.status == "cancelling":
                 return end(connection, found, "cancelled", now)
-            if found.status == "in_progress" and error is not None:
+            if found.status != "in_progress":
+                return None
+            if error is not None:
                 return end(connection, found, "failed", now, error)
-            return None
+            due = found.expires_at is not None and found.expires_at <= now
+            return end(connection, found, "expired", now) if due else None
 
         change = await self._store.write(write)
         if change is not None:

@@ -5,7 +5,7 @@ The prompt itself is not stored a second time: the messages and instructions it 
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from understudy.protocol.runs import Usage
 from understudy.storage.rows import insert
@@ -49,8 +49,3 @@ def usage_of_step(connection: Connection, step_id: str) -> Usage | None:
         select(model_calls.c.usage).where(model_calls.c.step_id == step_id)
     ).scalar()
     return found
-
-
-def link(connection: Connection, call_id: str, step_id: str) -> None:
-    """Name the step that a call's usage is booked on."""
-    connection.execute(update(model_calls).where(model_calls.c.id == call_id).values(step_id=step_id))
