@@ -70,6 +70,7 @@ def wire(server: Server) -> Iterator[Wire]:
     """Return a plain HTTP client of the shared server."""
     wire = Wire(server.url)
     yield wire
+    wire.calm()
     wire.close()
 
 

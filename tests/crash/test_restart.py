@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.harness.wire import Json, Wire, names, open_calls, streamed_text, tex
 
 ANSWER = "The whole answer."
 RECOVERY_S = 30.0
+RUNS = 12
 
 
 @pytest.fixture
@@ -32,11 +34,16 @@ def wire(server: Server) -> Iterator[Wire]:
 def kill_after_replies(
     server: Server, wire: Wire, upstream: Upstream, assistant: Json, dice: random.Random
 ) -> list[Json]:
-    """Start some runs, kill the server just when the model has answered one of them, restart it."""
+    """Start some runs whose model answers all at once, kill the server just then, restart it."""
+    gate, reply = Gate(), upstream.brain({})
+    assert isinstance(reply, Reply)
+    upstream.script(*[replace(reply, hold=gate)] * RUNS)
     before = len(upstream.requests)
-    runs = [wire.run(assistant, wire.thread("q")) for _ in range(8)]
-    upstream.wait_for_request(before + dice.randint(1, 8)).wait_until_ended()
-    time.sleep(dice.uniform(0, 0.012))
+    runs = [wire.run(assistant, wire.thread("q")) for _ in range(RUNS)]
+    upstream.wait_for_request(before + RUNS)
+    gate.open()
+    upstream.requests[before + dice.randrange(RUNS)].wait_until_ended()
+    time.sleep(dice.uniform(0, 0.02))
     server.kill()
     server.start()
     return [wire.until(run, within_s=RECOVERY_S) for run in runs]

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +33,18 @@ class Wire:
     def __init__(self, url: str) -> None:
         headers = {"Authorization": "Bearer sk-test", "OpenAI-Beta": "assistants=v2"}
         self.http = httpx2.Client(base_url=url + "/v1", headers=headers, timeout=30.0)
+        self._started: dict[str, Json] = {}
 
     def close(self) -> None:
         self.http.close()
+
+    def calm(self) -> None:
+        """Cancel what is still under way of the runs started here, lest it takes another test's script."""
+        for run in self._started.values():
+            seen = self.get(run_path(run))
+            if seen.status_code == 200 and seen.json()["status"] not in SETTLED:
+                self.post(f"{run_path(run)}/cancel")
+                self.until(run, FINAL)
 
     def get(self, path: str, **options: Any) -> httpx2.Response:
         return self.http.get(path, **options)
@@ -50,7 +59,12 @@ class Wire:
         """POST, insist on 200, return the object."""
         response = self.post(path, {} if body is None else body)
         assert response.status_code == 200, response.text
-        return response.json()
+        return self._noted(response.json())
+
+    def _noted(self, made: Json) -> Json:
+        if made.get("object") == "thread.run":
+            self._started[made["id"]] = made
+        return made
 
     def read(self, path: str, **params: Any) -> Json:
         """GET, insist on 200, return the object."""
@@ -65,7 +79,7 @@ class Wire:
             if response.status_code != 200:
                 response.read()
                 raise AssertionError(response.text)
-            yield Stream(response)
+            yield Stream(response, self._noted)
 
     def stream(self, path: str, body: Json) -> list[Event]:
         """POST with `stream: true`; return all events up to the end."""
@@ -120,8 +134,9 @@ class Wire:
 class Stream:
     """An open event stream."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: httpx2.Response, note: Callable[[Json], Json] = lambda made: made) -> None:
         self.response = response
+        self._note = note
         self._lines = response.iter_lines()
         self.comments = 0
 
@@ -133,8 +148,10 @@ class Stream:
             elif line:
                 block.append(line)
             elif block:
-                yield parse_event(block)
-                block = []
+                event, block = parse_event(block), []
+                if event.name == "thread.run.created":
+                    self._note(event.data)
+                yield event
 
     def until(self, name: str) -> Event:
         """Read on to the first event of that name."""
