@@ -39,7 +39,7 @@ def upstream(_upstream: Upstream) -> Iterator[Upstream]:
 def _server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("shared") / "data", _upstream.url).start()
     yield server
-    server.stop()
+    server.close()
     assert "Traceback" not in server.stderr, server.stderr
 
 
@@ -62,7 +62,7 @@ def make_server(upstream: Upstream, tmp_path: Path) -> Iterator[MakeServer]:
 
     yield make
     for server in started:
-        server.stop()
+        server.close()
 
 
 @pytest.fixture

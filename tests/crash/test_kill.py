@@ -22,7 +22,7 @@ def server(upstream: Upstream, tmp_path: Path) -> Iterator[Server]:
     upstream.brain = brain
     server = Server(tmp_path / "data", upstream.url, {"UNDERSTUDY_LEASE_S": str(LEASE_S)}).start()
     yield server
-    server.stop()
+    server.close()
 
 
 @pytest.mark.timeout(200)
@@ -37,7 +37,7 @@ def test_twenty_kills(server: Server) -> None:
 
 
 def kill_again_and_again(server: Server, times: int, dice: random.Random) -> None:
-    wire = Wire(server.url)
+    wire = server.wire()
     plain, calling = wire.assistant(), wire.assistant("weather")
     workload = Workload(server.url)
     troubles: list[str] = []
@@ -50,7 +50,6 @@ def kill_again_and_again(server: Server, times: int, dice: random.Random) -> Non
         fresh = workload.ledger[known:]
         troubles += [f"after kill {number}: {trouble}" for talk in fresh for trouble in look_at(wire, talk)]
     troubles += [f"at the end: {trouble}" for talk in workload.ledger for trouble in look_at(wire, talk)]
-    wire.close()
     assert not workload.errors, workload.errors
     assert not troubles, "\n".join(troubles)
 

@@ -21,14 +21,12 @@ RUNS = 12
 def server(upstream: Upstream, tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path / "data", upstream.url, {"UNDERSTUDY_LEASE_S": "1"}).start()
     yield server
-    server.stop()
+    server.close()
 
 
 @pytest.fixture
-def wire(server: Server) -> Iterator[Wire]:
-    wire = Wire(server.url)
-    yield wire
-    wire.close()
+def wire(server: Server) -> Wire:
+    return server.wire()
 
 
 def kill_after_replies(

@@ -13,7 +13,7 @@ from understudy.bus.local import LocalBus
 from understudy.engine.endings import MAX_TRIES, WORKER_DIED
 from understudy.engine.service import Started
 from understudy.engine.worker import Worker
-from understudy.inference.base import TextDelta
+from understudy.inference.base import TextDelta, ToolCallDelta
 from understudy.storage import messages, steps
 from understudy.storage.runs import RunRecord
 from understudy.testing import call, say
@@ -241,3 +241,22 @@ async def _until(stream: AsyncIterator[LiveEvent | None], name: str) -> None:
     async for live in stream:
         if live and live.event.name == name:
             return
+
+
+async def test_a_narration_whose_call_was_never_written_is_not_told_twice(house: House) -> None:
+    started = await house.start(tools=[function()])
+    gate = asyncio.Event()
+    half = [TextDelta("Let me look."), ToolCallDelta(0, "call_1", "get_weather"), gate, *call(get_weather={})]
+    house.model.turns = [half]
+    bus = Deaf(house.clock)
+    place = await bus.subscribe_live(started.run.id)
+    house.tasks.append(asyncio.create_task(house.worker("hanging", bus=bus)._work(started.run.id)))
+    while (live := await place.next(SOON_S)) and live.event.name != "thread.run.step.delta":
+        pass
+    house.model.turns = [call(narration="Let me look.", get_weather={})]
+    house.work()
+    await lapse(house)
+    run = await house.rest(started)
+    assert run.status == "requires_action"
+    assert await house.texts(run.thread_id) == ["hi", "Let me look."]
+    assert [message["role"] for message in house.model.requests[1].messages] == ["system", "user"]

@@ -36,18 +36,19 @@ def test_a_run_that_waits_for_outputs(wire: Wire) -> None:
 
 
 def test_a_run_that_nobody_works_on_yet(make_server: MakeServer, upstream: Upstream) -> None:
-    wire = Wire(make_server(UNDERSTUDY_WORKER_CONCURRENCY="1").url)
+    wire = make_server(UNDERSTUDY_WORKER_CONCURRENCY="1").wire()
     gate = Gate()
     upstream.script(Reply("the first one", hold=gate))
     first, second = wire.run(wire.assistant()), wire.run(wire.assistant())
     upstream.wait_for_request()
     assert wire.read(run_path(second))["status"] == "queued"
+    before = time.monotonic()
     cancel(wire, second)
     cancelled(wire, second)
+    assert time.monotonic() - before < 2 * PROMPT_S
     gate.open()
     assert wire.until(first)["status"] == "completed"
     assert len(upstream.requests) == 1
-    wire.close()
 
 
 def test_a_run_before_the_first_token(wire: Wire, upstream: Upstream) -> None:

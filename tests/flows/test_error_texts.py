@@ -61,12 +61,11 @@ def test_run_of_an_unknown_assistant(wire: Wire) -> None:
 def test_unknown_model_where_names_are_routed(make_server: MakeServer, upstream: Upstream, tmp_path: Path) -> None:
     config = tmp_path / "understudy.toml"
     config.write_text(f'[upstreams.own]\nurl = "{upstream.url}"\n[models."gpt-4o"]\nupstream = "own"\n')
-    wire = Wire(make_server(UNDERSTUDY_CONFIG=str(config), UNDERSTUDY_MODEL_URL="", UNDERSTUDY_MODEL_KEY="").url)
+    wire = make_server(UNDERSTUDY_CONFIG=str(config), UNDERSTUDY_MODEL_URL="", UNDERSTUDY_MODEL_KEY="").wire()
     message = "The model 'no_such_model' does not exist"
     expect(wire.get("/models/no_such_model"), message, "model", "model_not_found", status=404)
     expect(wire.post("/assistants", {"model": "no_such_model"}), message, "model", "model_not_found", status=404)
     assert wire.settle(wire.assistant())["status"] == "completed"
-    wire.close()
 
 
 def test_ids_of_a_wrong_shape(wire: Wire) -> None:

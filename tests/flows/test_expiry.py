@@ -1,7 +1,5 @@
 """Runs end when their time is up, whatever they wait for. The time is a setting; here it is one second."""
 
-from collections.abc import Iterator
-
 import pytest
 from tests.conftest import MakeServer
 from tests.harness.replies import Gate, Reply
@@ -10,10 +8,8 @@ from tests.harness.wire import Wire, names, outputs_of, run_path
 
 
 @pytest.fixture
-def wire(make_server: MakeServer) -> Iterator[Wire]:
-    wire = Wire(make_server(UNDERSTUDY_RUN_EXPIRY_S="1").url)
-    yield wire
-    wire.close()
+def wire(make_server: MakeServer) -> Wire:
+    return make_server(UNDERSTUDY_RUN_EXPIRY_S="1").wire()
 
 
 def test_a_run_that_waits_for_outputs_expires(wire: Wire) -> None:

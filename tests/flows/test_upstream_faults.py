@@ -1,7 +1,6 @@
 """Whatever the upstream does, the run ends with a reason that helps, and names neither its key nor its address."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from tests.conftest import MakeServer
@@ -15,11 +14,9 @@ RETRIES_S = 30.0
 
 
 @pytest.fixture
-def impatient(make_server: MakeServer) -> Iterator[Wire]:
+def impatient(make_server: MakeServer) -> Wire:
     """Return a client of a server whose patience with a silent upstream is one second."""
-    wire = Wire(make_server(UNDERSTUDY_MODEL_TIMEOUT_S="1").url)
-    yield wire
-    wire.close()
+    return make_server(UNDERSTUDY_MODEL_TIMEOUT_S="1").wire()
 
 
 def settle(wire: Wire, upstream: Upstream, *answers: Answer) -> Json:
@@ -150,7 +147,6 @@ def test_a_refusal_is_a_part_of_the_message(wire: Wire, upstream: Upstream) -> N
 
 
 def test_an_upstream_that_is_not_there(make_server: MakeServer) -> None:
-    wire = Wire(make_server(UNDERSTUDY_MODEL_URL="http://127.0.0.1:9/v1").url)
+    wire = make_server(UNDERSTUDY_MODEL_URL="http://127.0.0.1:9/v1").wire()
     run = wire.until(wire.run(wire.assistant()), within_s=RETRIES_S)
     failed(run, "server_error")
-    wire.close()

@@ -19,5 +19,5 @@ def _upstream() -> Iterator[Upstream]:
 def _server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("fuzz") / "data", _upstream.url).start()
     yield server
-    server.stop()
+    server.close()
     assert "Traceback" not in server.stderr, server.stderr

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.harness.wire import Wire
+
 _LISTENING = "Understudy is listening on "
 _START_S = 30.0
 _STOP_S = 15.0
@@ -25,6 +27,12 @@ class Server:
         self._log = data_dir.parent / f"{data_dir.name}.stderr"
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
+        self._wires: list[Wire] = []
+
+    def wire(self) -> Wire:
+        """Return a client, which is closed together with the server."""
+        self._wires.append(Wire(self.url))
+        return self._wires[-1]
 
     def start(self) -> "Server":
         """Start, and wait for the line that says where the server listens. A second start keeps the port."""
@@ -51,6 +59,12 @@ class Server:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+
+    def close(self) -> None:
+        """Close the clients and stop."""
+        while self._wires:
+            self._wires.pop().close()
+        self.stop()
 
     @property
     def stderr(self) -> str:

@@ -25,13 +25,13 @@ NODE = {"4": "openai@4", "5": "openai@5", "6": "openai@6", "7": "openai@7"}
 
 
 @pytest.mark.parametrize("requirements", PYTHON.values(), ids=PYTHON)
-def test_python(requirements: tuple[str, ...], server: Server) -> None:
-    drive([str(python_with(*requirements)), str(_HERE / "drive_python.py")], server)
+def test_python(requirements: tuple[str, ...], own_server: Server) -> None:
+    drive([str(python_with(*requirements)), str(_HERE / "drive_python.py")], own_server)
 
 
 @pytest.mark.parametrize("package", NODE.values(), ids=NODE)
-def test_node(package: str, server: Server) -> None:
-    drive(["node", str(_HERE / "drive_node.cjs"), str(node_with(package))], server)
+def test_node(package: str, own_server: Server) -> None:
+    drive(["node", str(_HERE / "drive_node.cjs"), str(node_with(package))], own_server)
 
 
 def drive(command: list[str], server: Server) -> None:

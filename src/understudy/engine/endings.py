@@ -80,6 +80,8 @@ def _close_parts(
     abandoned: bool = False,
 ) -> list[Event]:
     events = []
+    if abandoned:
+        _leave_behind(connection, run)
     for message in messages.unfinished(connection, run.id):
         cut, told = cut_message(message, _MESSAGE_ENDS[status], now)
         messages.save(connection, cut, abandoned=abandoned or not cut.content)
@@ -91,3 +93,18 @@ def _close_parts(
             steps.save(connection, ended, abandoned=abandoned)
             events.append(told)
     return events
+
+
+def _leave_behind(connection: Connection, run: RunRecord) -> None:
+    """Leave out of lists and context what was said in an answer whose end was never written.
+
+    It will be said again: the unit of recovery is the whole answer, be a part of it (a narration) finished or not.
+    """
+    answered = {call.step_id for call in model_calls.of_run(connection, run.id)}
+    for step in reversed(steps.of_run(connection, run.id)):
+        if step.id in answered:
+            return
+        created = step.step_details.get("message_creation")
+        if created is not None and step.status == "completed":
+            steps.abandon(connection, step.id)
+            messages.change(connection, created["message_id"], {"abandoned": True})

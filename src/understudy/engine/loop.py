@@ -156,9 +156,10 @@ class Loop:
                     await self._tell(run, folded)
                     saved_at = await self._save_text(run, draft, saved_at, now)
             raise UpstreamError("The model's server ended its answer before it was complete.")
-        except (UpstreamError, CancelledError):
+        except (UpstreamError, CancelledError, LeaseLost):
             broken_off = replace(call, finished_at=self._clock.now(), finish_reason="broken_off")
-            await self._keep(run, draft, broken_off)
+            written = draft.written()
+            await self._keep(run, broken_off, [] if written is None else [written])
             raise
 
     async def _tell(self, run: RunRecord, folded: Folded) -> None:
@@ -166,16 +167,18 @@ class Loop:
             await self._commit(run, lambda connection: _write(connection, run, folded))
         await self._publish(run, folded.events)
 
-    async def _keep(self, run: RunRecord, draft: Draft, call: ModelCall) -> None:
+    async def _keep(self, run: RunRecord, call: ModelCall, parts: Sequence[Message | RunStep]) -> None:
         """Write what there is of an answer that broke off or was called off, if the run is still this attempt's."""
 
         def write(connection: Connection) -> None:
             found = runs.find(connection, run.id)
             if found is None or found.attempt != run.attempt or found.status in FINAL:
                 return
+            if any(recorded.id == call.id for recorded in model_calls.of_run(connection, run.id)):
+                return  # it was written whole before it was called off
             model_calls.add(connection, call)
-            if written := draft.written():
-                messages.save(connection, written)
+            for part in parts:
+                _save(connection, part)
 
         await self._store.write(write)
 
@@ -210,7 +213,12 @@ class Loop:
                 case _:
                     assert_never(step)
 
-        followed = await self._commit(run, write)
+        try:
+            followed = await self._commit(run, write)
+        except (CancelledError, LeaseLost):
+            if answer:
+                await self._keep(run, answer.call, answer.closing.ended)
+            raise
         await self._publish(run, [*(answer.closing.events if answer else ()), *followed])
 
     async def _commit(self, run: RunRecord, change: Callable[[Connection], T]) -> T:

@@ -99,9 +99,18 @@ class RunService:
 
         change = await self._store.write(write)
         await self._bus.publish(run_id, change.run.attempt, change.events)
-        await self._bus.signal(run_id)
-        await self._bus.enqueue(run_id)
+        if change.run.worker is not None:
+            await self._bus.signal(run_id)
+        else:
+            await self._close_cancelled(change.run)
         return change.run.shown()
+
+    async def _close_cancelled(self, cancelling: RunRecord) -> None:
+        """Cancel at once what nobody works on. Should this not come to pass, the sweeper does it."""
+        now = self._clock.now()
+        change = await self._store.write(lambda connection: end(connection, cancelling, "cancelled", now))
+        if change is not None:
+            await self._bus.publish(cancelling.id, cancelling.attempt, change.events)
 
     async def delete_thread(self, project: str, thread_id: str) -> None:
         """Delete a thread; whoever works on a run of it is told to stop. Raises NotFound."""

@@ -61,6 +61,11 @@ def save(connection: Connection, step: RunStep, *, abandoned: bool = False) -> N
     connection.execute(update(steps).where(steps.c.id == step.id).values(values))
 
 
+def abandon(connection: Connection, step_id: str) -> None:
+    """Take a step out of the lists; it stays readable by its id."""
+    connection.execute(update(steps).where(steps.c.id == step_id).values(abandoned=True))
+
+
 def close_expiry(connection: Connection, run_id: str) -> None:
     """Clear `expires_at` on the steps of a run that has ended (recorded)."""
     connection.execute(update(steps).where(steps.c.run_id == run_id).values(expires_at=None))
