@@ -12,7 +12,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from understudy import __version__
-from understudy.api import assistants, errors, health, messages, middleware, models, openapi, runs, steps, threads
+from understudy.api import assistants, auth, errors, health, messages, middleware, models, openapi, runs, steps, threads
+from understudy.api.keyring import Keyring
 from understudy.api.requests import Services
 from understudy.bus.local import LocalBus
 from understudy.config import Settings, models_config
@@ -22,6 +23,7 @@ from understudy.engine.loop import Loop
 from understudy.engine.service import RunService
 from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
+from understudy.errors import ConfigurationError
 from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.registry import ModelRoutes
@@ -52,6 +54,11 @@ def build(settings: Settings) -> FastAPI:
     return web(settings, parts.services, _lifespan(parts))
 
 
+def store_of(settings: Settings) -> SqliteStore:
+    """Return the database of these settings; it is not opened yet."""
+    return SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
+
+
 def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI:
     """Put the HTTP side together, over services that somebody else has made."""
     app = FastAPI(title="Understudy", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -63,6 +70,7 @@ def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI
     if settings.strict_beta_header:
         app.add_middleware(middleware.BetaHeader)
     app.add_middleware(middleware.BodyLimit, max_bytes=int(settings.max_body_bytes))
+    app.add_middleware(auth.Door, keyring=services.keyring)
     app.add_middleware(middleware.ResponseHeaders)
     return app
 
@@ -76,7 +84,7 @@ def _v1() -> APIRouter:
 
 def _parts(settings: Settings) -> Parts:
     clock = SystemClock()
-    store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
+    store = store_of(settings)
     bus = LocalBus(clock)
     providers = ModelRoutes(models_config(settings), settings.cache_dir)
     loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s)
@@ -91,9 +99,19 @@ def _parts(settings: Settings) -> Parts:
         conversations=Conversations(store, clock),
         routes=providers,
         clock=clock,
+        keyring=_keyring(settings, store, clock),
         health=lambda: _health(store, providers),
     )
     return Parts(store, bus, providers, worker, Sweeper(store, bus, clock), services)
+
+
+def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyring:
+    key, admin_key = (
+        secret.get_secret_value() if secret else None for secret in (settings.api_key, settings.admin_key)
+    )
+    if key is not None and key == admin_key:
+        raise ConfigurationError("api_key and admin_key are the same; give two different keys")
+    return Keyring(store, clock, key=key, admin_key=admin_key)
 
 
 def _lifespan(parts: Parts) -> Any:

@@ -61,6 +61,23 @@ projects = Table(
     Column("last_seq", BigInteger, nullable=False, default=0),
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _key(),
+    Column("project", String(64), nullable=False),
+    Column("name", Text),
+    Column("hash", String(64), nullable=False),  # sha256, in hex: the key itself is never stored
+    _created(),
+    _moment("last_used_at"),
+    _moment("revoked_at"),
+    Column("admin", Boolean, nullable=False, default=False),
+    Column("requests_per_minute", Integer),
+    Column("runs_at_once", Integer),
+    Column("tokens_per_day", BigInteger),
+    UniqueConstraint("hash", name="api_keys_hash"),
+)
+
 assistants = Table(
     "assistants",
     metadata,
