@@ -12,7 +12,20 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from understudy import __version__
-from understudy.api import assistants, auth, errors, health, messages, middleware, models, openapi, runs, steps, threads
+from understudy.api import (
+    assistants,
+    auth,
+    errors,
+    health,
+    messages,
+    middleware,
+    models,
+    openapi,
+    runs,
+    steps,
+    threads,
+    webpages,
+)
 from understudy.api.keyring import Keyring
 from understudy.api.requests import Services
 from understudy.bus.local import LocalBus
@@ -51,7 +64,7 @@ class Parts:
 def build(settings: Settings) -> FastAPI:
     """Put a server together. Nothing is opened before its lifespan begins."""
     parts = _parts(settings)
-    return web(settings, parts.services, _lifespan(parts))
+    return web(settings, parts.services, _lifespan(parts, settings.host))
 
 
 def store_of(settings: Settings) -> SqliteStore:
@@ -71,6 +84,7 @@ def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI
         app.add_middleware(middleware.BetaHeader)
     app.add_middleware(middleware.BodyLimit, max_bytes=int(settings.max_body_bytes))
     app.add_middleware(auth.Door, keyring=services.keyring)
+    app.add_middleware(webpages.WebPages, keyring=services.keyring, origins=settings.cors_origins)
     app.add_middleware(middleware.ResponseHeaders)
     return app
 
@@ -114,10 +128,25 @@ def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyr
     return Keyring(store, clock, key=key, admin_key=admin_key)
 
 
-def _lifespan(parts: Parts) -> Any:
+async def _refuse_strangers(host: str, keyring: Keyring) -> None:
+    """Raise ConfigurationError if others can reach a server without keys."""
+    if not await keyring.are_on() and not await asyncio.to_thread(_is_for_this_machine, host):
+        raise ConfigurationError(
+            f"host is {host!r}, which others can reach, and there is no API key yet: "
+            "make one with `understudy keys create`, or set UNDERSTUDY_API_KEY"
+        )
+
+
+def _is_for_this_machine(host: str) -> bool:
+    found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return all(webpages.is_loopback(str(place[0]).partition("%")[0]) for *_, place in found)
+
+
+def _lifespan(parts: Parts, host: str) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await parts.store.open()
+        await _refuse_strangers(host, parts.services.keyring)
         await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
         async with _background(parts):
             yield

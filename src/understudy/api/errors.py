@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The request is not right; the message says what is allowed."},
     401: {"model": ErrorAnswer, "description": "The key is missing or unknown."},
+    403: {"model": ErrorAnswer, "description": "This is nobody's to do, or a web page asks that may not."},
     404: {"model": ErrorAnswer, "description": "There is no such object."},
     413: {"model": ErrorAnswer, "description": "The body is too large."},
     429: {"model": ErrorAnswer, "description": "A limit is reached; see the retry-after header."},
