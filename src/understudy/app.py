@@ -138,7 +138,7 @@ async def _refuse_strangers(host: str, keyring: Keyring) -> None:
 
 
 def _is_for_this_machine(host: str) -> bool:
-    found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return all(webpages.is_loopback(str(place[0]).partition("%")[0]) for *_, place in found)
 
 
