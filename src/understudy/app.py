@@ -21,6 +21,7 @@ from understudy.api import (
     middleware,
     models,
     openapi,
+    rates,
     runs,
     steps,
     threads,
@@ -83,6 +84,7 @@ def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI
     if settings.strict_beta_header:
         app.add_middleware(middleware.BetaHeader)
     app.add_middleware(middleware.BodyLimit, max_bytes=int(settings.max_body_bytes))
+    app.add_middleware(rates.RequestRates)
     app.add_middleware(auth.Door, keyring=services.keyring)
     app.add_middleware(webpages.WebPages, keyring=services.keyring, origins=settings.cors_origins)
     app.add_middleware(middleware.ResponseHeaders)

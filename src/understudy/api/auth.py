@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from understudy.api.errors import answer
+from understudy.api.errors import answer, refusal
 from understudy.api.keyring import Caller, Keyring
 from understudy.errors import ApiError, Unauthorized
 
@@ -40,8 +40,8 @@ class Door:
             return
         try:
             scope["caller"] = await self._caller(scope)
-        except ApiError as refusal:
-            await answer(refusal.status, refusal.message, code=refusal.code)(scope, receive, send)
+        except ApiError as problem:
+            await refusal(problem)(scope, receive, send)
         except SQLAlchemyError:
             text = "The server cannot read its API keys: its database fails."
             await answer(503, text, kind="server_error")(scope, receive, send)

@@ -6,6 +6,7 @@ would retry. What fails on our side is 5xx, says no more than it must, and names
 
 import logging
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -63,9 +64,14 @@ def install(app: FastAPI) -> None:
 
 def _api_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
+    return refusal(error)
+
+
+def refusal(error: ApiError) -> JSONResponse:
+    """A mistake of the caller in the API's shape."""
     headers, kind = None, "invalid_request_error"
     if isinstance(error, TooManyRequests):
-        headers, kind = {"retry-after": str(max(1, round(error.retry_after)))}, "requests"
+        headers, kind = {"retry-after": str(max(1, ceil(error.retry_after)))}, error.kind
     return answer(error.status, error.message, kind=kind, param=error.param, code=error.code, headers=headers)
 
 

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from understudy.api.errors import answer
+from understudy.api.errors import refusal
 from understudy.api.keyring import Keyring
 from understudy.errors import Forbidden
 
@@ -48,8 +48,8 @@ class WebPages:
         if scope["type"] == "http":
             try:
                 self._check(scope, keys_are_on=await self._keyring.are_on())
-            except Forbidden as refusal:
-                await answer(refusal.status, refusal.message)(scope, receive, send)
+            except Forbidden as problem:
+                await refusal(problem)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

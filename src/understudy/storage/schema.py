@@ -78,6 +78,14 @@ api_keys = Table(
     UniqueConstraint("hash", name="api_keys_hash"),
 )
 
+daily_tokens = Table(
+    "daily_tokens",
+    metadata,
+    Column("project", String(64), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),  # since 1970, UTC
+    Column("tokens", BigInteger, nullable=False),
+)
+
 assistants = Table(
     "assistants",
     metadata,

@@ -1,4 +1,4 @@
-"""API keys."""
+"""API keys, and the tokens of a day that they may limit."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,4 +23,11 @@ def upgrade() -> None:
         sa.Column("tokens_per_day", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("hash", name="api_keys_hash"),
+    )
+    op.create_table(
+        "daily_tokens",
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("day", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "day"),
     )
