@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-fast lint format docs pins model node clean
+.PHONY: help install demo test test-all test-fast lint format docs pins model node browser clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -17,10 +17,10 @@ install: .venv/runtime.stamp  ## set up .venv, so that .venv/bin/understudy serv
 demo: install  ## see an assistant work, in three languages, on the embedded model
 	$(BIN)/understudy demo
 
-test: .venv/dev.stamp model node lint  ## the suite, with the embedded model
+test: .venv/dev.stamp model node browser lint  ## the suite, with the embedded model
 	$(BIN)/pytest -m "not slow"
 
-test-all: .venv/dev.stamp model node lint  ## the suite and what takes long
+test-all: .venv/dev.stamp model node browser lint  ## the suite and what takes long
 	$(BIN)/pytest
 
 test-fast: .venv/dev.stamp  ## the suite without the model and without other SDKs
@@ -52,6 +52,15 @@ node:
 	    (apt-get update && apt-get install -y --no-install-recommends nodejs npm)) >/dev/null 2>&1 || \
 	    echo "skipped: node and npm could not be installed, so the tests of the Node SDKs will not run"; \
 	else echo "skipped: node and npm are missing (install them as root), so the tests of the Node SDKs will not run"; fi
+
+# the tests of hostile web pages need it; they skip, and say so, where it is missing
+browser:
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  (apt-get install -y --no-install-recommends chromium || \
+	    (apt-get update && apt-get install -y --no-install-recommends chromium)) >/dev/null 2>&1 || \
+	    echo "skipped: chromium could not be installed, so the tests with a browser will not run"; \
+	else echo "skipped: chromium is missing (install it as root), so the tests with a browser will not run"; fi
 
 .venv/runtime.stamp: requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'

@@ -110,6 +110,8 @@ def _row(name: str) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if value == ():
+        return "not set"
     return "`[]`" if isinstance(value, frozenset) else f"`{value}`"
 
 

@@ -78,6 +78,7 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(environment: Mapping[st
     assert set(re.findall(r"^  (\w+)  ", run(environment, "--help").stdout, re.M)) == {
         "demo",
         "doctor",
+        "keys",
         "models",
         "serve",
     }
@@ -147,6 +148,26 @@ def test_a_database_that_cannot_be_used_is_told_in_a_sentence(environment: Mappi
         connection.execute("INSERT INTO alembic_version VALUES ('9999')")
         connection.commit()
     assert "newer than this server's" in refused(environment, "serve", "--port", "0")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_that_others_can_reach_has_keys(environment: Mapping[str, str], host: str) -> None:
+    if host == "::" and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    assert refused(environment, "serve", "--port", "0", "--host", host) == (
+        f"Error: host is {host!r}, which others can reach, and there is no API key yet: "
+        "make one with `understudy keys create`, or set UNDERSTUDY_API_KEY"
+    )
+
+
+def test_a_server_that_others_can_reach_starts_with_a_key(environment: Mapping[str, str]) -> None:
+    given = Serving({**environment, "UNDERSTUDY_API_KEY": "a-key-for-containers"}, "--host", "0.0.0.0")
+    assert given.line.startswith("Understudy is listening on http://0.0.0.0:")
+    assert given.end(signal.SIGTERM)[0] == 0
+    run(environment, "keys", "create")
+    made = Serving(environment, "--host", "0.0.0.0")
+    assert made.line.startswith("Understudy is listening on http://0.0.0.0:")
+    assert made.end(signal.SIGTERM)[0] == 0
 
 
 def test_models_list_shows_where_each_name_leads(environment: Mapping[str, str], tmp_path: Path) -> None:

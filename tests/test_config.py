@@ -96,6 +96,8 @@ def test_sizes_may_have_units() -> None:
         ("log_level", "loud"),
         ("strict_beta_header", "perhaps"),
         ("max_body_bytes", "big"),
+        ("cors_origins", "*"),
+        ("cors_origins", "https://a.example/path"),
     ],
 )
 def test_a_wrong_value_says_what_came_from_where_and_what_is_allowed(
@@ -106,6 +108,21 @@ def test_a_wrong_value_says_what_came_from_where_and_what_is_allowed(
     variable = f"UNDERSTUDY_{name.upper()}"
     monkeypatch.setenv(variable, value)
     assert complaint() == f"{name} is '{value}' (from {variable}); allowed: {allowed}"
+
+
+@pytest.mark.parametrize("name", ["api_key", "admin_key"])
+@pytest.mark.parametrize("value", ["short", "with a space in its midst", "한국어로된열여섯글자넘는열쇠입니다"])
+def test_a_key_that_can_be_guessed_is_refused_and_not_repeated(name: str, value: str) -> None:
+    flag, allowed = name.replace("_", "-"), config.about(name).allowed
+    assert complaint(**{name: value}) == f"{name} is not acceptable (from --{flag}); allowed: {allowed}"
+
+
+def test_origins_are_a_list_however_they_come(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    expected = ("https://a.example", "http://localhost:3000")
+    assert load({"cors_origins": "https://A.example, http://localhost:3000"}).cors_origins == expected
+    assert load({"config": write(tmp_path, f"cors_origins = {list(expected)}")}).cors_origins == expected
+    monkeypatch.setenv("UNDERSTUDY_CORS_ORIGINS", "https://a.example,http://localhost:3000")
+    assert load().cors_origins == expected
 
 
 def test_a_password_in_a_url_is_not_repeated() -> None:

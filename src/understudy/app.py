@@ -12,7 +12,22 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from understudy import __version__
-from understudy.api import assistants, errors, health, messages, middleware, models, openapi, runs, steps, threads
+from understudy.api import (
+    assistants,
+    auth,
+    errors,
+    health,
+    messages,
+    middleware,
+    models,
+    openapi,
+    rates,
+    runs,
+    steps,
+    threads,
+    webpages,
+)
+from understudy.api.keyring import Keyring
 from understudy.api.requests import Services
 from understudy.bus.local import LocalBus
 from understudy.config import Settings, models_config
@@ -22,6 +37,7 @@ from understudy.engine.loop import Loop
 from understudy.engine.service import RunService
 from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
+from understudy.errors import ConfigurationError
 from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
@@ -50,7 +66,12 @@ class Parts:
 def build(settings: Settings) -> FastAPI:
     """Put a server together. Nothing is opened before its lifespan begins."""
     parts = _parts(settings)
-    return web(settings, parts.services, _lifespan(parts))
+    return web(settings, parts.services, _lifespan(parts, settings.host))
+
+
+def store_of(settings: Settings) -> SqliteStore:
+    """Return the database of these settings; it is not opened yet."""
+    return SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
 
 
 def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI:
@@ -64,6 +85,9 @@ def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI
     if settings.strict_beta_header:
         app.add_middleware(middleware.BetaHeader)
     app.add_middleware(middleware.BodyLimit, max_bytes=int(settings.max_body_bytes))
+    app.add_middleware(rates.RequestRates)
+    app.add_middleware(auth.Door, keyring=services.keyring)
+    app.add_middleware(webpages.WebPages, keyring=services.keyring, origins=settings.cors_origins)
     app.add_middleware(middleware.ResponseHeaders)
     return app
 
@@ -77,7 +101,7 @@ def _v1() -> APIRouter:
 
 def _parts(settings: Settings) -> Parts:
     clock = SystemClock()
-    store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
+    store = store_of(settings)
     bus = LocalBus(clock)
     providers = ModelRoutes(
         models_config(settings), settings.cache_dir, fetch_image=ImageFetch() if settings.fetch_images else None
@@ -94,15 +118,40 @@ def _parts(settings: Settings) -> Parts:
         conversations=Conversations(store, clock),
         routes=providers,
         clock=clock,
+        keyring=_keyring(settings, store, clock),
         health=lambda: _health(store, providers),
     )
     return Parts(store, bus, providers, worker, Sweeper(store, bus, clock), services)
 
 
-def _lifespan(parts: Parts) -> Any:
+def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyring:
+    key, admin_key = (
+        secret.get_secret_value() if secret else None for secret in (settings.api_key, settings.admin_key)
+    )
+    if key is not None and key == admin_key:
+        raise ConfigurationError("api_key and admin_key are the same; give two different keys")
+    return Keyring(store, clock, key=key, admin_key=admin_key)
+
+
+async def _refuse_strangers(host: str, keyring: Keyring) -> None:
+    """Raise ConfigurationError if others can reach a server without keys."""
+    if not await keyring.are_on() and not await asyncio.to_thread(_is_for_this_machine, host):
+        raise ConfigurationError(
+            f"host is {host!r}, which others can reach, and there is no API key yet: "
+            "make one with `understudy keys create`, or set UNDERSTUDY_API_KEY"
+        )
+
+
+def _is_for_this_machine(host: str) -> bool:
+    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return all(webpages.is_loopback(str(place[0]).partition("%")[0]) for *_, place in found)
+
+
+def _lifespan(parts: Parts, host: str) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await parts.store.open()
+        await _refuse_strangers(host, parts.services.keyring)
         await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
         async with _background(parts):
             yield

@@ -56,7 +56,8 @@ def _option(name: str) -> click.Option:
 
     field, flag, about = config.Settings.model_fields[name], name.replace("_", "-"), config.about(name)
     default = field.default if field.default_factory is None else None
-    text = f"{about.what} [{config.PREFIX}{name.upper()}{'' if default in (None, False) else f'; default: {default}'}]"
+    shown = "" if default in (None, False, ()) else f"; default: {default}"
+    text = f"{about.what} [{config.PREFIX}{name.upper()}{shown}]"
     if field.annotation is bool:
         return click.Option([f"--{flag}/--no-{flag}", name], default=None, help=text)
     return click.Option([f"--{flag}", name], metavar=_metavar(name, field.annotation), help=text)
@@ -116,6 +117,52 @@ def doctor_command(**flags: Any) -> None:
     from understudy import doctor
 
     raise SystemExit(doctor.report(flags))
+
+
+_DATABASE_SETTINGS = ("config", "data_dir", "database_url")
+_LIMIT = click.IntRange(min=1)
+
+
+@cli.group("keys")
+def keys_group() -> None:
+    """API keys: make, show, revoke. A running server notices within a second."""
+
+
+@keys_group.command("create", cls=_SettingsCommand, names=_DATABASE_SETTINGS)
+@click.option("--project", default="proj_default", show_default=True, help="Whose objects the key's bearer sees.")
+@click.option("--name", help="What you know the key by.")
+@click.option("--admin", is_flag=True, help="May enter every project, named by the OpenAI-Project header.")
+@click.option("--requests-per-minute", type=_LIMIT, help="Requests of this key in any minute.")
+@click.option("--runs-at-once", type=_LIMIT, help="Unfinished runs that its project may have when it starts one.")
+@click.option("--tokens-per-day", type=_LIMIT, help="Tokens that its project may have used this day (UTC) then.")
+def keys_create_command(project: str, name: str | None, admin: bool, **flags: Any) -> None:
+    """Make a key and print it: this once, since only its hash is kept."""
+    from understudy import config, keys
+    from understudy.storage.api_keys import Limits
+
+    limits = Limits(**{limit: flags.pop(limit) for limit in Limits.__slots__})
+    key, secret = keys.create(config.load(flags), project, name, limits, admin=admin)
+    click.echo(f"Key {key.id} for project {key.project}. It is not shown again:", err=True)
+    click.echo(secret)
+
+
+@keys_group.command("list", cls=_SettingsCommand, names=_DATABASE_SETTINGS)
+def keys_list_command(**flags: Any) -> None:
+    """Show all keys: never the keys themselves."""
+    from understudy import config, keys
+
+    for line in keys.table(config.load(flags)):
+        click.echo(line)
+
+
+@keys_group.command("revoke", cls=_SettingsCommand, names=_DATABASE_SETTINGS)
+@click.argument("key_id", metavar="ID")
+def keys_revoke_command(key_id: str, **flags: Any) -> None:
+    """Make a key useless, for ever."""
+    from understudy import config, keys
+
+    keys.revoke(config.load(flags), key_id)
+    click.echo(f"Key {key_id} is revoked.")
 
 
 @cli.group("models")

@@ -6,6 +6,7 @@ way in.
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -33,6 +35,8 @@ MODEL_URL_UPSTREAM = "model_url"
 """The name of the upstream that `model_url` stands for."""
 
 MiB = 1024 * 1024
+MIN_KEY_LENGTH = 16  # of keys that people make up: shorter ones are guessed
+_A_SECRET = f"a key of {MIN_KEY_LENGTH} or more letters, digits and signs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,23 @@ def _sqlite_url(url: str) -> str:
     return url
 
 
+def _long_enough(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None and not re.fullmatch(rf"[!-~]{{{MIN_KEY_LENGTH},}}", secret.get_secret_value()):
+        raise ValueError("not a key")
+    return secret
+
+
+def _split(value: Any) -> Any:
+    return tuple(item for item in value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if not re.fullmatch(r"https?://[^/*@\s]+", origin):
+            raise ValueError("not an origin")
+    return tuple(origin.lower() for origin in origins)
+
+
 Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 LowerCase = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
 UpperCase = BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text)
@@ -93,6 +114,23 @@ class Settings(BaseSettings):
     port: Annotated[
         int, Field(ge=0, le=65_535), About("Port to listen on; 0 picks a free one.", "a whole number from 0 to 65535")
     ] = 8000
+    api_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_long_enough),
+        About("An API key of the default project, beside those of `understudy keys`: for containers.", _A_SECRET),
+    ] = None
+    admin_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_long_enough),
+        About("An API key that may enter every project, named by the OpenAI-Project header.", _A_SECRET),
+    ] = None
+    cors_origins: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_split),
+        AfterValidator(_origins),
+        About("Web pages that may use this server.", "origins like https://app.example.com, separated by commas"),
+    ] = ()
     data_dir: Annotated[Folder, About("Folder of everything that is kept.", "a folder's path")] = Field(
         default_factory=_default_data_dir
     )

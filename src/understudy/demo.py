@@ -94,13 +94,14 @@ def run(settings: Settings, flags: Mapping[str, object]) -> None:
         _say(f"Model: the embedded one, at {model_download.fetch(settings)}")
     else:
         _say("Model: as configured")
+    key = settings.api_key.get_secret_value() if settings.api_key else "demo"
     with (
         tempfile.TemporaryDirectory(prefix="understudy-demo-", ignore_cleanup_errors=True) as folder,
         _server(Path(folder), flags) as url,
     ):
         _say(f"Server: {url}, with its data in {folder}")
         for question in QUESTIONS:
-            _ask(url, _model_name(settings), question)
+            _ask(url, key, _model_name(settings), question)
     _say("\nAll three were answered. Your own code does the same with base_url set to your server's address + /v1.")
 
 
@@ -190,14 +191,14 @@ class _Seen:
     run: "Run | None" = None
 
 
-def _ask(url: str, model: str, question: Question) -> None:
+def _ask(url: str, key: str, model: str, question: Question) -> None:
     from openai import DefaultHttpxClient, OpenAI
 
     _say(f"\n=== {question.language} ===\n{question.text}")
     begun = time.monotonic()
     with warnings.catch_warnings(), DefaultHttpxClient(trust_env=False) as direct:
         warnings.simplefilter("ignore", DeprecationWarning)  # the SDK says of the Assistants API what we exist for
-        client = OpenAI(base_url=f"{url}/v1", api_key="demo", http_client=direct, timeout=600, max_retries=0)
+        client = OpenAI(base_url=f"{url}/v1", api_key=key, http_client=direct, timeout=600, max_retries=0)
         try:
             seen = _converse(client, model, question)
         except DemoFailed as problem:

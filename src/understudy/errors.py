@@ -67,13 +67,14 @@ class Forbidden(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """A limit is reached; `retry_after` is in seconds."""
+    """A limit is reached; `retry_after` is in seconds, `kind` is the error's type on the wire."""
 
     status = 429
 
-    def __init__(self, message: str, retry_after: float, *, code: str | None = None) -> None:
+    def __init__(self, message: str, retry_after: float, *, code: str | None = None, kind: str = "requests") -> None:
         super().__init__(message, code=code)
         self.retry_after = retry_after
+        self.kind = kind
 
 
 class Unavailable(UnderstudyError):

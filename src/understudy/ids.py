@@ -8,7 +8,15 @@ from typing import Protocol
 _BASE62 = string.digits + string.ascii_letters
 _LENGTH = 24
 
-PREFIXES = {"assistant": "asst", "thread": "thread", "message": "msg", "run": "run", "step": "step", "call": "call"}
+PREFIXES = {
+    "assistant": "asst",
+    "thread": "thread",
+    "message": "msg",
+    "run": "run",
+    "step": "step",
+    "call": "call",
+    "key": "key",
+}
 
 
 def new_id(kind: str) -> str:
@@ -17,6 +25,11 @@ def new_id(kind: str) -> str:
     Source: surface.md, section 0.4.
     """
     return f"{PREFIXES[kind]}_" + "".join(secrets.choice(_BASE62) for _ in range(_LENGTH))
+
+
+def new_secret() -> str:
+    """Return a fresh API key: 256 random bits."""
+    return f"sk-understudy-{secrets.token_urlsafe(32)}"
 
 
 class Clock(Protocol):

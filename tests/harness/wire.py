@@ -30,8 +30,8 @@ class Event:
 class Wire:
     """Talks to one server; every call returns what came back, errors included."""
 
-    def __init__(self, url: str) -> None:
-        headers = {"Authorization": "Bearer sk-test", "OpenAI-Beta": "assistants=v2"}
+    def __init__(self, url: str, key: str = "sk-test") -> None:
+        headers = {"Authorization": f"Bearer {key}", "OpenAI-Beta": "assistants=v2"}
         self.http = httpx2.Client(base_url=url + "/v1", headers=headers, timeout=30.0)
         self._started: dict[str, Json] = {}
 

@@ -6,6 +6,7 @@ would retry. What fails on our side is 5xx, says no more than it must, and names
 
 import logging
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The request is not right; the message says what is allowed."},
     401: {"model": ErrorAnswer, "description": "The key is missing or unknown."},
+    403: {"model": ErrorAnswer, "description": "This is nobody's to do, or a web page asks that may not."},
     404: {"model": ErrorAnswer, "description": "There is no such object."},
     413: {"model": ErrorAnswer, "description": "The body is too large."},
     429: {"model": ErrorAnswer, "description": "A limit is reached; see the retry-after header."},
@@ -62,9 +64,14 @@ def install(app: FastAPI) -> None:
 
 def _api_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
+    return refusal(error)
+
+
+def refusal(error: ApiError) -> JSONResponse:
+    """A mistake of the caller in the API's shape."""
     headers, kind = None, "invalid_request_error"
     if isinstance(error, TooManyRequests):
-        headers, kind = {"retry-after": str(max(1, round(error.retry_after)))}, "requests"
+        headers, kind = {"retry-after": str(max(1, ceil(error.retry_after)))}, error.kind
     return answer(error.status, error.message, kind=kind, param=error.param, code=error.code, headers=headers)
 
 

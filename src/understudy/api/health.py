@@ -1,6 +1,6 @@
 """How the server is."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from understudy.api.requests import ServicesDep
@@ -9,7 +9,8 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health")
-async def health(services: ServicesDep) -> JSONResponse:
-    """Tell the version, the state of each part, and why a part is off. An extension."""
+async def health(request: Request, services: ServicesDep) -> JSONResponse:
+    """Tell the version, the state of each part, and why a part is off; without a key, the status alone."""
     report = await services.health()
-    return JSONResponse(report, 200 if report["status"] == "ok" else 503)
+    shown = report if request.scope["caller"] else {"status": report["status"]}
+    return JSONResponse(shown, 200 if report["status"] == "ok" else 503)

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from understudy.api.keyring import Caller, Keyring
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.service import RunService
@@ -20,8 +21,6 @@ from understudy.ids import PREFIXES, Clock
 from understudy.inference.base import Routes
 from understudy.storage.base import Store
 from understudy.storage.rows import Order, Window
-
-DEFAULT_PROJECT = "proj_default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,7 @@ class Services:
     conversations: Conversations
     routes: Routes
     clock: Clock
+    keyring: Keyring
     health: Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -43,11 +43,18 @@ async def services(request: Request) -> Services:
     return found
 
 
-async def project() -> str:
+async def caller(request: Request) -> Caller:
+    """Return on whose behalf a request is made; `api/auth.py` has found it out."""
+    found: Caller = request.scope["caller"]
+    return found
+
+
+async def project(caller: Annotated[Caller, Depends(caller)]) -> str:
     """Return whose objects a request may see."""
-    return DEFAULT_PROJECT
+    return caller.project
 
 
+CallerDep = Annotated[Caller, Depends(caller)]
 ServicesDep = Annotated[Services, Depends(services)]
 ProjectDep = Annotated[str, Depends(project)]
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response
 from sqlalchemy import Connection
 
 from understudy.api.answers import json_answer
-from understudy.api.requests import ProjectDep, RunId, ServicesDep, ThreadId, WindowDep, body, checked_id
+from understudy.api.requests import CallerDep, ProjectDep, RunId, ServicesDep, ThreadId, WindowDep, body, checked_id
 from understudy.api.sse import event_stream
 from understudy.bus.base import EventId
 from understudy.engine.service import Started
@@ -35,18 +35,20 @@ def _answer(services: ServicesDep, started: Started, *, stream: bool | None) -> 
 
 @router.post("/runs", response_model=Run, responses=STREAMED)
 async def create_with_thread(
-    services: ServicesDep, project: ProjectDep, given: CreateThreadAndRun = body(CreateThreadAndRun)
+    services: ServicesDep, caller: CallerDep, given: CreateThreadAndRun = body(CreateThreadAndRun)
 ) -> Response:
     checked_id(given.assistant_id, "assistant", "assistant_id")
-    return _answer(services, await services.runs.start_with_thread(project, given), stream=given.stream)
+    started = await services.runs.start_with_thread(caller.project, given, limits=caller.limits)
+    return _answer(services, started, stream=given.stream)
 
 
 @router.post("/{thread_id}/runs", response_model=Run, responses=STREAMED)
 async def create(
-    services: ServicesDep, project: ProjectDep, thread_id: ThreadId, given: CreateRun = body(CreateRun)
+    services: ServicesDep, caller: CallerDep, thread_id: ThreadId, given: CreateRun = body(CreateRun)
 ) -> Response:
     checked_id(given.assistant_id, "assistant", "assistant_id")
-    return _answer(services, await services.runs.start(project, thread_id, given), stream=given.stream)
+    started = await services.runs.start(caller.project, thread_id, given, limits=caller.limits)
+    return _answer(services, started, stream=given.stream)
 
 
 @router.get("/{thread_id}/runs", response_model=Page[Run])

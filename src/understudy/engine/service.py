@@ -9,6 +9,7 @@ from understudy.bus.base import Bus, Subscription
 from understudy.engine import creation
 from understudy.engine.assemble import with_calls
 from understudy.engine.endings import Change, end
+from understudy.engine.limits import refuse_beyond
 from understudy.engine.sweeper import QUEUE_PATIENCE_S
 from understudy.engine.transitions import LEGAL, end_step, move, told
 from understudy.errors import InvalidRequest
@@ -18,6 +19,7 @@ from understudy.protocol.events import Event, event
 from understudy.protocol.runs import CreateRun, CreateThreadAndRun, Run, RunFields, ToolOutput
 from understudy.protocol.steps import RunStep
 from understudy.storage import assistants, messages, model_calls, runs, steps, threads
+from understudy.storage.api_keys import NO_LIMITS, Limits
 from understudy.storage.base import Store
 from understudy.storage.runs import RunRecord
 
@@ -42,10 +44,11 @@ class RunService:
         self._clock = clock
         self._run_expiry_s = run_expiry_s
 
-    async def start(self, project: str, thread_id: str, request: CreateRun) -> Started:
-        """Start a run on a thread. Raises NotFound, InvalidRequest (also for a thread that is busy)."""
+    async def start(self, project: str, thread_id: str, request: CreateRun, *, limits: Limits = NO_LIMITS) -> Started:
+        """Start a run on a thread. Raises NotFound, TooManyRequests, InvalidRequest (also for a busy thread)."""
 
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
+            refuse_beyond(connection, project, limits, self._clock.now())
             threads.lock(connection, project, thread_id)
             refuse_if_busy(connection, thread_id, "Thread {thread} already has an active run {run}.")
             extra = creation.new_messages(thread_id, request.additional_messages or [], self._clock.now())
@@ -54,10 +57,13 @@ class RunService:
 
         return await self._begin(write)
 
-    async def start_with_thread(self, project: str, request: CreateThreadAndRun) -> Started:
-        """Create a thread and start a run on it."""
+    async def start_with_thread(
+        self, project: str, request: CreateThreadAndRun, *, limits: Limits = NO_LIMITS
+    ) -> Started:
+        """Create a thread and start a run on it. Raises as `start`."""
 
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
+            refuse_beyond(connection, project, limits, self._clock.now())
             resources = creation.merged_resources(request.thread, request.tool_resources)
             thread = creation.add_thread(connection, project, request.thread, resources, self._clock.now())
             run, events = self._new_run(connection, project, thread.id, request)

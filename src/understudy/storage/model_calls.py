@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, select
 
 from understudy.protocol.runs import Usage
+from understudy.storage import daily_tokens
 from understudy.storage.rows import insert
 from understudy.storage.schema import model_calls
 
@@ -35,6 +36,9 @@ class ModelCall:
 def add(connection: Connection, call: ModelCall) -> None:
     """Record a call, at its end or at its failure."""
     insert(connection, model_calls, asdict(call))
+    if call.usage is not None:
+        day = daily_tokens.day_of(call.started_at)
+        daily_tokens.add(connection, call.project, day, call.usage["total_tokens"])
 
 
 def of_run(connection: Connection, run_id: str) -> list[ModelCall]:

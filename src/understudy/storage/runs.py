@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, or_, select, update
 
 from understudy.errors import NotFound
 from understudy.protocol.base import Metadata
@@ -127,6 +127,12 @@ def active_in(connection: Connection, thread_id: str) -> RunRecord | None:
     row = connection.execute(select(runs).where(runs.c.thread_id == thread_id, runs.c.status.in_(ACTIVE))).mappings()
     found = row.first()
     return None if found is None else _record(found)
+
+
+def count_active(connection: Connection, project: str) -> int:
+    """Return how many runs of a project have not come to their end."""
+    mine = (runs.c.project == project, runs.c.status.in_(ACTIVE))
+    return connection.execute(select(func.count()).select_from(runs).where(*mine)).scalar_one()
 
 
 def list_page(connection: Connection, thread_id: str, window: Window) -> tuple[list[RunRecord], bool]:

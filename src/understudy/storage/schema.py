@@ -61,6 +61,31 @@ projects = Table(
     Column("last_seq", BigInteger, nullable=False, default=0),
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _key(),
+    Column("project", String(64), nullable=False),
+    Column("name", Text),
+    Column("hash", String(64), nullable=False),  # sha256, in hex: the key itself is never stored
+    _created(),
+    _moment("last_used_at"),
+    _moment("revoked_at"),
+    Column("admin", Boolean, nullable=False, default=False),
+    Column("requests_per_minute", Integer),
+    Column("runs_at_once", Integer),
+    Column("tokens_per_day", BigInteger),
+    UniqueConstraint("hash", name="api_keys_hash"),
+)
+
+daily_tokens = Table(
+    "daily_tokens",
+    metadata,
+    Column("project", String(64), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),  # since 1970, UTC
+    Column("tokens", BigInteger, nullable=False),
+)
+
 assistants = Table(
     "assistants",
     metadata,

@@ -38,7 +38,8 @@ def get(connection: Connection, project: str, thread_id: str) -> Thread:
 
 def lock(connection: Connection, project: str, thread_id: str) -> Thread:
     """Get a thread and keep its row from all others until the transaction ends. Raises NotFound."""
-    connection.execute(update(threads).where(threads.c.id == thread_id).values(last_seq=threads.c.last_seq))
+    mine = (threads.c.id == thread_id, threads.c.project == project)
+    connection.execute(update(threads).where(*mine).values(last_seq=threads.c.last_seq))
     return get(connection, project, thread_id)
 
 

@@ -1,0 +1,53 @@
+"""What a project may use up: runs at once and tokens a day. Told from rows, so every server of a database agrees.
+
+Both are looked at where a run starts, in the transaction that starts it: two that start at once cannot both be the
+last. A run that has started goes on to its end.
+"""
+
+from sqlalchemy import Connection
+
+from understudy.errors import TooManyRequests
+from understudy.storage import daily_tokens, runs
+from understudy.storage.api_keys import Limits
+
+RUN_PATIENCE_S = 1
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+
+
+def refuse_beyond(connection: Connection, project: str, limits: Limits, now: float) -> None:
+    """Raise TooManyRequests if a further run would be beyond the limits."""
+    if limits.runs_at_once is not None:
+        _refuse_run(project, limits.runs_at_once, runs.count_active(connection, project))
+    if limits.tokens_per_day is not None:
+        day = daily_tokens.day_of(now)
+        used = daily_tokens.used(connection, project, day)
+        if used >= limits.tokens_per_day:
+            _refuse_day(project, limits.tokens_per_day, used, daily_tokens.end_of(day) - now)
+
+
+def _refuse_run(project: str, limit: int, active: int) -> None:
+    if active >= limit:
+        raise TooManyRequests(
+            f"Rate limit reached for project {project} on runs at once: Limit {limit}, Used {active}, Requested 1. "
+            f"Please try again in {spelled(RUN_PATIENCE_S)}.",
+            RUN_PATIENCE_S,
+            code="rate_limit_exceeded",
+        )
+
+
+def _refuse_day(project: str, limit: int, used: int, left_s: float) -> None:
+    raise TooManyRequests(
+        f"{QUOTA} Project {project} has used {used} of {limit} tokens per day (TPD). "
+        f"Please try again in {spelled(left_s)}.",
+        left_s,
+        code="insufficient_quota",
+        kind="insufficient_quota",
+    )
+
+
+def spelled(seconds: float) -> str:
+    """Return a time to wait as the hosted API spells it: 20s, 7m12s, 5h0m3s."""
+    whole = max(1, -int(-seconds // 1))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{rest}s"
