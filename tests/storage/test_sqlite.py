@@ -55,6 +55,10 @@ class TestSomeRunsNeedCare(queries_contract.SomeRunsNeedCare):
     pass
 
 
+class TestPostsAreRemembered(queries_contract.PostsAreRemembered):
+    pass
+
+
 class TestDeletionLeavesTombstones(queries_contract.DeletionLeavesTombstones):
     pass
 

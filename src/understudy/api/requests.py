@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
+from understudy.engine.retries import Refused
 from understudy.engine.service import RunService
 from understudy.errors import InvalidRequest
 from understudy.ids import PREFIXES, Clock
@@ -32,6 +33,7 @@ class Services:
     runs: RunService
     followers: Followers
     conversations: Conversations
+    refused: Refused
     routes: Routes
     clock: Clock
     health: Callable[[], Awaitable[dict[str, Any]]]
