@@ -53,6 +53,11 @@ class Server:
             raise
 
     @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    @property
     def stderr(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
 
