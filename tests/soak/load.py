@@ -11,14 +11,14 @@ from tests.harness.replies import Answer, Body, Reply, default_brain, last_user_
 from tests.harness.wire import Json, Wire, names, run_path
 
 SLOW = "slowly"
-_TOKEN_S = 0.02
+_TOKEN_S, _SLOW_TOKENS = 0.02, 50
 _UNKNOWN_RUN = "run_" + "x" * 24
 
 
 def brain(body: Body) -> Answer:
     """Answer as ever, but slowly where the question asks for it."""
     if last_user_text(body["messages"]).startswith(SLOW):
-        return Reply("one two three four five six seven eight nine ten", delay_s=_TOKEN_S)
+        return Reply("so " * _SLOW_TOKENS, delay_s=_TOKEN_S)
     return default_brain(body)
 
 
