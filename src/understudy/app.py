@@ -22,6 +22,7 @@ from understudy.api import (
     models,
     openapi,
     rates,
+    retries,
     runs,
     steps,
     threads,
@@ -34,6 +35,7 @@ from understudy.config import Settings, models_config
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.loop import Loop
+from understudy.engine.retries import Refused
 from understudy.engine.service import RunService
 from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
@@ -81,6 +83,7 @@ def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI
     app.include_router(_v1())
     app.include_router(health.router)
     errors.install(app)
+    retries.install(app, services)
     app.openapi = lambda: openapi.document(app, [noun.router for noun in NOUNS], V1)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     if settings.strict_beta_header:
         app.add_middleware(middleware.BetaHeader)
@@ -116,6 +119,7 @@ def _parts(settings: Settings) -> Parts:
         runs=RunService(store, bus, providers, clock, run_expiry_s=settings.run_expiry_s),
         followers=Followers(store, bus, clock),
         conversations=Conversations(store, clock),
+        refused=Refused(clock),
         routes=providers,
         clock=clock,
         keyring=_keyring(settings, store, clock),

@@ -55,7 +55,7 @@ async def test_ids_rise_across_restarts() -> None:
 
 
 async def test_a_log_is_bounded_in_bytes(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "LOG_BYTES", 1000)
+    monkeypatch.setattr(local, "LOG_BYTES", 1000 + 10 * local.EVENT_BYTES)
     ids = await bus.publish(RUN, 1, [CREATED, *[Event("thread.message.delta", "x" * 100) for _ in range(50)]])
     assert await bus.subscribe(RUN) is None
     assert await bus.subscribe(RUN, ids[0]) is None
@@ -72,7 +72,7 @@ async def test_an_event_larger_than_the_bound_still_arrives(bus: LocalBus, monke
 
 
 async def test_who_fell_behind_goes_on_with_what_is_kept(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "LOG_BYTES", 300)
+    monkeypatch.setattr(local, "LOG_BYTES", 300 + 3 * local.EVENT_BYTES)
     slow = await bus.subscribe_live(RUN)
     events = [Event("thread.message.delta", f"{number:0100}") for number in range(10)]
     for told_event in events:
@@ -93,15 +93,30 @@ async def test_a_log_is_let_go_a_while_after_its_last_event() -> None:
     assert await bus.subscribe(RUN, ids[0]) is None
 
 
-async def test_a_log_that_only_was_looked_for_is_let_go_too() -> None:
-    clock = FakeClock()
-    bus = LocalBus(clock)
-    for number in range(100):
-        await bus.subscribe_live(f"run_{number}")
+async def test_a_log_that_only_was_looked_for_goes_with_who_looked(bus: LocalBus) -> None:
+    places = [await bus.subscribe_live(f"run_{number}") for number in range(100)]
+    assert len(bus._awaited) == 100
+    assert bus._logs == {}
+    del places
     gc.collect()
-    clock.advance(LINGER_S + 1)
-    await bus.subscribe_live("run_new")
-    assert set(bus._logs) == {"run_new"}
+    assert len(bus._awaited) == 0
+
+
+async def test_all_logs_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "ALL_LOGS_BYTES", 100_000)
+    bus = LocalBus(FakeClock())
+    place = await bus.subscribe_live("run_0")
+    for number in range(100):
+        await bus.publish(f"run_{number}", 1, [CREATED, Event("thread.message.delta", "x" * 5000)])
+    kept = [number for number in range(100) if await bus.subscribe(f"run_{number}") is not None]
+    assert kept[0] == 0, "somebody follows it"
+    assert kept[1:] == list(range(100 - len(kept) + 1, 100)), "the newest"
+    assert 10 < len(kept) < 20
+    assert sum(log.size for log in bus._logs.values()) == bus._size <= 100_000
+    assert len(await read(place, 2)) == 2
+    for number in kept:
+        await bus.forget(f"run_{number}")
+    assert bus._size == 0
 
 
 async def test_a_log_that_somebody_follows_is_kept() -> None:

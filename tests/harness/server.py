@@ -67,6 +67,11 @@ class Server:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    @property
     def stderr(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
 

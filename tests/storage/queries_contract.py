@@ -13,8 +13,9 @@ from tests.storage.builders import NOW, PROJECT
 from understudy.errors import NotFound
 from understudy.protocol.runs import FINAL, usage
 from understudy.protocol.tools import ReasoningEffort
-from understudy.storage import assistants, messages, model_calls, runs, schema, steps, threads
+from understudy.storage import assistants, messages, model_calls, posts, runs, schema, steps, threads
 from understudy.storage.base import Store
+from understudy.storage.posts import Done, Post
 from understudy.storage.rows import Window
 from understudy.storage.runs import RunRecord
 
@@ -258,3 +259,52 @@ class ThreadsShowWhatIsWhole:
         assert await store.read(lambda c: model_calls.usage_of_step(c, "step_2")) == usage(3, 4)
         assert await store.read(lambda c: model_calls.usage_of_step(c, "step_1")) is None
         assert await store.read(lambda c: model_calls.usage_of_step(c, "step_3")) is None
+
+
+class PostsAreRemembered:
+    async def _claimed(self, store: Store, post: Post, now: float = NOW) -> str | None:
+        found = await store.write(lambda connection: posts.claim(connection, post, now))
+        return None if found is None else found.answer
+
+    async def _add(self, store: Store, post: Post, *answers: str, **given: Any) -> None:
+        for answer in answers:
+            done = Done("thread", answer, **given)
+            await store.write(lambda connection, done=done: posts.add(connection, post, done, NOW + 60.0))
+
+    async def test_only_by_a_later_try_of_the_same_project(self, store: Store) -> None:
+        await self._add(store, Post("a", "f"), "one")
+        for stranger in (Post("b", "f", 1), Post("a", "g", 1), Post("a", "f", 0)):
+            assert await self._claimed(store, stranger) is None
+        assert await self._claimed(store, Post("a", "f", 1), NOW + 60.0) is None
+        assert await self._claimed(store, Post("a", "f", 1)) == "one"
+        assert await self._claimed(store, Post("a", "f", 1)) is None
+
+    async def test_the_most_retried_one_first_then_the_newest(self, store: Store) -> None:
+        await self._add(store, Post("a", "f"), "one", "two")
+        assert await self._claimed(store, Post("a", "f", 1)) == "two"
+        assert await self._claimed(store, Post("a", "f", 2)) == "two"
+        assert await self._claimed(store, Post("a", "f", 1)) == "one"
+
+    async def test_not_if_the_thread_went_on_since(self, store: Store) -> None:
+        thread = await make.stored_thread(store)
+        await make.stored_message(store, thread.id, "from before")
+        await self._add(store, Post("a", "f"), "one", "two", thread_id=thread.id)
+        assert await self._claimed(store, Post("a", "f", 1)) == "two"
+        await make.stored_message(store, thread.id, "from the model", run_id="run_x")
+        assert await self._claimed(store, Post("a", "f", 1)) == "one"
+        await make.stored_message(store, thread.id, "from a client")
+        assert await self._claimed(store, Post("a", "f", 2)) is None
+
+    async def test_by_key_with_the_body_that_it_had(self, store: Store) -> None:
+        await self._add(store, Post("a", "k", body="digest"), "one")
+        found = await store.read(lambda connection: posts.of_key(connection, Post("a", "k", body="another")))
+        assert found == (Done("thread", "one"), "digest")
+        assert await self._claimed(store, Post("a", "k", 1)) is None
+        with pytest.raises(IntegrityError):
+            await self._add(store, Post("a", "k", body="digest"), "two")
+
+    async def test_for_their_time(self, store: Store) -> None:
+        await self._add(store, Post("a", "f"), "one", "two")
+        for moment, dropped in ((NOW + 59.0, 0), (NOW + 60.0, 2), (NOW + 61.0, 0)):
+            count = await store.write(lambda connection, moment=moment: posts.forget(connection, moment))
+            assert count == dropped

@@ -57,6 +57,10 @@ class TestSomeRunsNeedCare(queries_contract.SomeRunsNeedCare):
     pass
 
 
+class TestPostsAreRemembered(queries_contract.PostsAreRemembered):
+    pass
+
+
 class TestDeletionLeavesTombstones(queries_contract.DeletionLeavesTombstones):
     pass
 

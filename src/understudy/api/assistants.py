@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 
 from understudy.api.answers import json_answer
 from understudy.api.requests import AssistantId, ProjectDep, ServicesDep, WindowDep, body
+from understudy.api.retries import OnceDep
 from understudy.engine.creation import stored_resources
 from understudy.ids import new_id
 from understudy.protocol.assistants import Assistant, AssistantFields, CreateAssistant, ModifyAssistant
@@ -19,7 +20,7 @@ router = APIRouter(prefix="/assistants", tags=["assistants"])
 
 @router.post("", response_model=Assistant)
 async def create(
-    services: ServicesDep, project: ProjectDep, given: CreateAssistant = body(CreateAssistant)
+    services: ServicesDep, project: ProjectDep, once: OnceDep, given: CreateAssistant = body(CreateAssistant)
 ) -> Response:
     services.routes.find(given.model)
     tools = [echo(tool) for tool in given.tools or []]
@@ -38,7 +39,9 @@ async def create(
         metadata=given.metadata or {},
         response_format=as_given(given.response_format),
     )
-    await services.store.write(lambda connection: assistants.add(connection, project, record))
+    await once.write(
+        services.store, lambda connection: assistants.add(connection, project, record), lambda _: record.shown()
+    )
     return json_answer(record.shown())
 
 
@@ -59,16 +62,17 @@ async def modify(
     services: ServicesDep,
     project: ProjectDep,
     assistant_id: AssistantId,
+    once: OnceDep,
     given: ModifyAssistant = body(ModifyAssistant),
 ) -> Response:
     if given.model is not None:
         services.routes.find(given.model)
 
-    def write(connection: Any) -> AssistantRecord:
+    def write(connection: Any) -> Assistant:
         before = assistants.get(connection, project, assistant_id)
-        return assistants.change(connection, project, assistant_id, _changes(given, before))
+        return assistants.change(connection, project, assistant_id, _changes(given, before)).shown()
 
-    return json_answer((await services.store.write(write)).shown())
+    return json_answer(await once.write(services.store, write, repeatable=True))
 
 
 @router.delete("/{assistant_id}", response_model=Deleted)

@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 
 from understudy.api.answers import json_answer
 from understudy.api.requests import MessageId, ProjectDep, ServicesDep, ThreadId, WindowDep, body
+from understudy.api.retries import OnceDep
 from understudy.protocol.base import Deleted, Page, page_of
 from understudy.protocol.messages import CreateMessage, Message, ModifyMessage
 from understudy.storage import messages, threads
@@ -14,9 +15,13 @@ router = APIRouter(prefix="/threads/{thread_id}/messages", tags=["messages"])
 
 @router.post("", response_model=Message)
 async def create(
-    services: ServicesDep, project: ProjectDep, thread_id: ThreadId, given: CreateMessage = body(CreateMessage)
+    services: ServicesDep,
+    project: ProjectDep,
+    thread_id: ThreadId,
+    once: OnceDep,
+    given: CreateMessage = body(CreateMessage),
 ) -> Response:
-    return json_answer(await services.conversations.add_message(project, thread_id, given))
+    return json_answer(await services.conversations.add_message(project, thread_id, given, once))
 
 
 @router.get("", response_model=Page[Message])
@@ -46,6 +51,7 @@ async def modify(
     project: ProjectDep,
     thread_id: ThreadId,
     message_id: MessageId,
+    once: OnceDep,
     given: ModifyMessage = body(ModifyMessage),
 ) -> Response:
     def write(connection: Connection) -> Message:
@@ -55,7 +61,7 @@ async def modify(
             messages.change(connection, message_id, {"metadata": given.metadata or {}})
         return messages.get(connection, project, thread_id, message_id)
 
-    return json_answer(await services.store.write(write))
+    return json_answer(await once.write(services.store, write, repeatable=True))
 
 
 @router.delete("/{message_id}", response_model=Deleted)

@@ -3,6 +3,8 @@
 All dependencies are coroutines, also those that wait for nothing: FastAPI runs plain functions in a thread each.
 """
 
+import math
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -15,6 +17,7 @@ from pydantic_core import from_json
 from understudy.api.keyring import Caller, Keyring
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
+from understudy.engine.retries import Refused
 from understudy.engine.service import RunService
 from understudy.errors import InvalidRequest
 from understudy.ids import PREFIXES, Clock
@@ -31,6 +34,7 @@ class Services:
     runs: RunService
     followers: Followers
     conversations: Conversations
+    refused: Refused
     routes: Routes
     clock: Clock
     keyring: Keyring
@@ -61,6 +65,25 @@ ProjectDep = Annotated[str, Depends(project)]
 M = TypeVar("M", bound=BaseModel)
 
 
+_MAY_OVERFLOW = re.compile(rb"[0-9](?:[eE]\+?[0-9]{3}|[0-9]{308})")
+
+
+def _parsed(raw: bytes) -> Any:
+    """Parse JSON. Raises ValueError, also for a number that only infinity could stand for: it cannot be sent on."""
+    content = from_json(raw, allow_inf_nan=False)
+    if _MAY_OVERFLOW.search(raw) and _has_infinity(content):
+        raise ValueError("number out of range")
+    return content
+
+
+def _has_infinity(content: Any) -> bool:
+    if isinstance(content, dict):
+        return any(_has_infinity(value) for value in content.values())
+    if isinstance(content, list):
+        return any(_has_infinity(value) for value in content)
+    return isinstance(content, float) and math.isinf(content)
+
+
 class JsonBody:
     """A dependency that reads a request's body as a model, whatever content type the client names.
 
@@ -73,7 +96,7 @@ class JsonBody:
     async def __call__(self, request: Request) -> BaseModel:
         raw = await request.body()
         try:
-            content = from_json(raw, allow_inf_nan=False) if raw.strip() else {}
+            content = _parsed(raw) if raw.strip() else {}
         except ValueError as problem:
             found = {"type": "json_invalid", "loc": ("body",), "msg": "", "input": None, "ctx": {"error": str(problem)}}
             raise RequestValidationError([found]) from None

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from understudy.api.answers import json_answer
 from understudy.api.requests import CallerDep, ProjectDep, RunId, ServicesDep, ThreadId, WindowDep, body, checked_id
+from understudy.api.retries import OnceDep
 from understudy.api.sse import event_stream
 from understudy.bus.base import EventId
 from understudy.engine.service import Started
@@ -35,19 +36,23 @@ def _answer(services: ServicesDep, started: Started, *, stream: bool | None) -> 
 
 @router.post("/runs", response_model=Run, responses=STREAMED)
 async def create_with_thread(
-    services: ServicesDep, caller: CallerDep, given: CreateThreadAndRun = body(CreateThreadAndRun)
+    services: ServicesDep, caller: CallerDep, once: OnceDep, given: CreateThreadAndRun = body(CreateThreadAndRun)
 ) -> Response:
     checked_id(given.assistant_id, "assistant", "assistant_id")
-    started = await services.runs.start_with_thread(caller.project, given, limits=caller.limits)
+    started = await services.runs.start_with_thread(caller.project, given, once, limits=caller.limits)
     return _answer(services, started, stream=given.stream)
 
 
 @router.post("/{thread_id}/runs", response_model=Run, responses=STREAMED)
 async def create(
-    services: ServicesDep, caller: CallerDep, thread_id: ThreadId, given: CreateRun = body(CreateRun)
+    services: ServicesDep,
+    caller: CallerDep,
+    thread_id: ThreadId,
+    once: OnceDep,
+    given: CreateRun = body(CreateRun),
 ) -> Response:
     checked_id(given.assistant_id, "assistant", "assistant_id")
-    started = await services.runs.start(caller.project, thread_id, given, limits=caller.limits)
+    started = await services.runs.start(caller.project, thread_id, given, once, limits=caller.limits)
     return _answer(services, started, stream=given.stream)
 
 
@@ -84,6 +89,7 @@ async def modify(
     project: ProjectDep,
     thread_id: ThreadId,
     run_id: RunId,
+    once: OnceDep,
     given: ModifyRun = body(ModifyRun),
 ) -> Response:
     def write(connection: Connection) -> RunRecord:
@@ -94,12 +100,14 @@ async def modify(
             runs.set_metadata(connection, run_id, given.metadata or {})
         return runs.get(connection, project, thread_id, run_id)
 
-    return json_answer((await services.store.write(write)).shown())
+    return json_answer((await once.write(services.store, write, repeatable=True)).shown())
 
 
 @router.post("/{thread_id}/runs/{run_id}/cancel", response_model=Run)
-async def cancel(services: ServicesDep, project: ProjectDep, thread_id: ThreadId, run_id: RunId) -> Response:
-    return json_answer(await services.runs.cancel(project, thread_id, run_id))
+async def cancel(
+    services: ServicesDep, project: ProjectDep, thread_id: ThreadId, run_id: RunId, once: OnceDep
+) -> Response:
+    return json_answer(await services.runs.cancel(project, thread_id, run_id, once))
 
 
 @router.post("/{thread_id}/runs/{run_id}/submit_tool_outputs", response_model=Run, responses=STREAMED)
@@ -108,9 +116,10 @@ async def submit_tool_outputs(
     project: ProjectDep,
     thread_id: ThreadId,
     run_id: RunId,
+    once: OnceDep,
     given: SubmitToolOutputs = body(SubmitToolOutputs),
 ) -> Response:
-    started = await services.runs.submit(project, thread_id, run_id, given.tool_outputs)
+    started = await services.runs.submit(project, thread_id, run_id, given.tool_outputs, once)
     return _answer(services, started, stream=given.stream)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 
 from fastapi.responses import StreamingResponse
@@ -21,9 +21,11 @@ _COMMENT = b": keep-alive\n"
 _FAILED = "The server lost track of this run's events. Retrieve the run to see how it stands."
 
 
-def event_stream(events: AsyncGenerator[LiveEvent | None, None]) -> StreamingResponse:
+def event_stream(
+    events: AsyncGenerator[LiveEvent | None, None], headers: Mapping[str, str] | None = None
+) -> StreamingResponse:
     """Answer with a run's events; after the last comes `done`."""
-    return StreamingResponse(_encoded(events), media_type="text/event-stream", headers=HEADERS)
+    return StreamingResponse(_encoded(events), media_type="text/event-stream", headers=HEADERS | dict(headers or {}))
 
 
 async def _encoded(events: AsyncGenerator[LiveEvent | None, None]) -> AsyncIterator[bytes]:

@@ -3,9 +3,11 @@
 from typing import Any
 
 from fastapi import APIRouter, Response
+from sqlalchemy import Connection
 
 from understudy.api.answers import json_answer
 from understudy.api.requests import ProjectDep, ServicesDep, ThreadId, body
+from understudy.api.retries import OnceDep
 from understudy.engine.creation import stored_resources
 from understudy.protocol.base import Deleted
 from understudy.protocol.threads import CreateThread, ModifyThread, Thread
@@ -15,8 +17,10 @@ router = APIRouter(prefix="/threads", tags=["threads"])
 
 
 @router.post("", response_model=Thread)
-async def create(services: ServicesDep, project: ProjectDep, given: CreateThread = body(CreateThread)) -> Response:
-    return json_answer(await services.conversations.create_thread(project, given))
+async def create(
+    services: ServicesDep, project: ProjectDep, once: OnceDep, given: CreateThread = body(CreateThread)
+) -> Response:
+    return json_answer(await services.conversations.create_thread(project, given, once))
 
 
 @router.get("/{thread_id}", response_model=Thread)
@@ -26,15 +30,22 @@ async def retrieve(services: ServicesDep, project: ProjectDep, thread_id: Thread
 
 @router.post("/{thread_id}", response_model=Thread)
 async def modify(
-    services: ServicesDep, project: ProjectDep, thread_id: ThreadId, given: ModifyThread = body(ModifyThread)
+    services: ServicesDep,
+    project: ProjectDep,
+    thread_id: ThreadId,
+    once: OnceDep,
+    given: ModifyThread = body(ModifyThread),
 ) -> Response:
     changes: dict[str, Any] = {}
     if given.given("metadata"):
         changes["metadata"] = given.metadata or {}
     if given.given("tool_resources"):
         changes["tool_resources"] = stored_resources(given.tool_resources)
-    changed = await services.store.write(lambda connection: threads.change(connection, project, thread_id, changes))
-    return json_answer(changed)
+
+    def write(connection: Connection) -> Thread:
+        return threads.change(connection, project, thread_id, changes)
+
+    return json_answer(await once.write(services.store, write, repeatable=True))
 
 
 @router.delete("/{thread_id}", response_model=Deleted)

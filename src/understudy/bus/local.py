@@ -5,18 +5,21 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from understudy.bus.base import EventId, LiveEvent, Subscription
 from understudy.ids import Clock, SystemClock
 from understudy.protocol.events import Event
 
 LOG_BYTES = 8 * 1024 * 1024
+ALL_LOGS_BYTES = 64 * 1024 * 1024
+EVENT_BYTES = 512
+"""What an event costs beside its text."""
 LINGER_S = 600.0
 SWEEP_EVERY_S = 60.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class _Log:
     """A run's events since this process first heard of the run, less what was too much to keep."""
 
@@ -35,14 +38,18 @@ class _Log:
 
     def append(self, live: LiveEvent) -> None:
         self.events.append(live)
-        self.size += len(live.event.data)
+        self.size += _weight(live)
         while self.size > LOG_BYTES and len(self.events) > 1:
-            self.size -= len(self.events.popleft().event.data)
+            self.size -= _weight(self.events.popleft())
             self.dropped += 1
 
     def wake(self) -> None:
         grown, self.grown = self.grown, asyncio.Event()
         grown.set()
+
+
+def _weight(live: LiveEvent) -> int:
+    return len(live.event.data) + EVENT_BYTES
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -81,7 +88,10 @@ class LocalBus:
         self._n = int(self._clock.now() * 1000)
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._waiting: set[str] = set()
-        self._logs: dict[str, _Log] = {}
+        self._logs: dict[str, _Log] = {}  # least recently told of first
+        self._size = 0
+        self._bound_at: float = ALL_LOGS_BYTES
+        self._awaited: WeakValueDictionary[str, _Log] = WeakValueDictionary()  # nothing told yet: their followers' own
         self._signals: dict[str, set[asyncio.Event]] = {}
         self._closed = False
         self._sweep_at = 0.0
@@ -101,11 +111,16 @@ class LocalBus:
             yield run_id
 
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
-        log = self._logs.get(run_id) or self._open_log(run_id)
-        if events and events[0].name in _BEGINNINGS and not log.events:
+        if not events:
+            return []
+        log = self._opened(run_id)
+        if events[0].name in _BEGINNINGS and not log.events:
             log.whole = True
+        before = log.size
         ids = [self._append(log, attempt, event) for event in events]
+        self._size += log.size - before
         log.wake()
+        self._bound()
         return ids
 
     async def subscribe(self, run_id: str, after: EventId | None = None) -> Subscription | None:
@@ -120,13 +135,13 @@ class LocalBus:
         return None
 
     async def subscribe_live(self, run_id: str) -> Subscription:
-        log = self._logs.get(run_id) or self._open_log(run_id)
+        log = self._logs.get(run_id) or self._awaited.get(run_id)
+        if log is None:
+            log = self._awaited[run_id] = _Log()
         return log.follower(log.dropped + len(log.events))
 
     async def forget(self, run_id: str) -> None:
-        log = self._logs.pop(run_id, None)
-        if log is not None:
-            log.wake()
+        self._drop(run_id)
 
     async def signal(self, run_id: str) -> None:
         for listener in self._signals.get(run_id, ()):
@@ -147,7 +162,7 @@ class LocalBus:
     async def close(self) -> None:
         self._closed = True
         self._queue.put_nowait(None)
-        for log in self._logs.values():
+        for log in [*self._logs.values(), *self._awaited.values()]:
             log.wake()
 
     def _append(self, log: _Log, attempt: int, event: Event) -> EventId:
@@ -157,18 +172,39 @@ class LocalBus:
         log.touched_at = self._clock.now()
         return event_id
 
-    def _open_log(self, run_id: str) -> _Log:
+    def _opened(self, run_id: str) -> _Log:
+        """Return a run's log, as the one told of last."""
         now = self._clock.now()
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_EVERY_S
             self._drop_old_logs(now - LINGER_S)
-        return self._logs.setdefault(run_id, _Log(touched_at=now))
+        log = self._logs.pop(run_id, None) or self._awaited.pop(run_id, None) or _Log()
+        self._logs[run_id] = log
+        return log
 
     def _drop_old_logs(self, limit: float) -> None:
         """A log lives on for a while past its last event, for clients that come back; then the rows have to tell."""
-        old = [run_id for run_id, log in self._logs.items() if log.touched_at < limit and not log.followers]
-        for run_id in old:
-            del self._logs[run_id]
+        for run_id, log in list(self._logs.items()):
+            if log.touched_at >= limit:
+                return
+            if not log.followers:
+                self._drop(run_id)
+
+    def _bound(self) -> None:
+        """Where much happens at once, the oldest logs go before their time; those that are followed stay."""
+        if self._size <= self._bound_at:
+            return
+        for run_id in [run_id for run_id, log in self._logs.items() if not log.followers]:
+            if self._size <= ALL_LOGS_BYTES * 0.9:
+                break
+            self._drop(run_id)
+        self._bound_at = max(ALL_LOGS_BYTES, self._size * 1.1)  # if all are followed, do not look at each event
+
+    def _drop(self, run_id: str) -> None:
+        log = self._logs.pop(run_id, None)
+        if log is not None:
+            self._size -= log.size
+            log.wake()
 
 
 _BEGINNINGS = frozenset({"thread.created", "thread.run.created"})

@@ -3,6 +3,7 @@
 from sqlalchemy import Connection
 
 from understudy.engine import creation
+from understudy.engine.retries import ALWAYS, Once
 from understudy.engine.service import refuse_if_busy
 from understudy.ids import Clock
 from understudy.protocol.messages import CreateMessage, Message
@@ -18,7 +19,7 @@ class Conversations:
         self._store = store
         self._clock = clock
 
-    async def create_thread(self, project: str, given: CreateThread | None) -> Thread:
+    async def create_thread(self, project: str, given: CreateThread | None, once: Once = ALWAYS) -> Thread:
         """Create a thread with its first messages."""
 
         def write(connection: Connection) -> Thread:
@@ -26,9 +27,9 @@ class Conversations:
             thread = creation.add_thread(connection, project, given, resources, self._clock.now())
             return threads.get(connection, project, thread.id)
 
-        return await self._store.write(write)
+        return await once.write(self._store, write)
 
-    async def add_message(self, project: str, thread_id: str, given: CreateMessage) -> Message:
+    async def add_message(self, project: str, thread_id: str, given: CreateMessage, once: Once = ALWAYS) -> Message:
         """Append a message. Raises NotFound, and InvalidRequest while a run is active."""
 
         def write(connection: Connection) -> Message:
@@ -38,4 +39,4 @@ class Conversations:
             messages.add(connection, project, thread_id, new)
             return new[0]
 
-        return await self._store.write(write)
+        return await once.write(self._store, write)

@@ -97,6 +97,18 @@ class Followers:
             if live is None or not snapshot.covers(live.event):
                 yield live
 
+    async def again(self, run_id: str, attempt: int) -> AsyncGenerator[LiveEvent | None, None]:
+        """Follow a run as a stream did that its client lost: from its beginning, or from where `attempt` paused."""
+        place = await self._bus.subscribe(run_id)
+        if place is not None and (attempt == 0 or await _skip_pause(place, attempt)):
+            async for live in self.follow(run_id, place):
+                yield live
+            return
+        run = await self._store.read(lambda connection: runs.find(connection, run_id))
+        if run is not None:
+            async for live in self.replay(run.project, run.thread_id, run_id, None):
+                yield live
+
     async def _replay_log(self, run: RunRecord, place: Subscription) -> AsyncGenerator[LiveEvent | None, None]:
         """Give out what is logged, then what comes; a pause that lies back in the log does not end the stream."""
         if run.status in RESTING:
@@ -130,6 +142,14 @@ class Followers:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOK_EVERY_S)):
                     await _until_rest(place)
+
+
+async def _skip_pause(place: Subscription, attempt: int) -> bool:
+    """Go on to where an attempt waited for its client; False if that is not in the log."""
+    while live := await place.next(0):
+        if live.id.attempt == attempt and live.event.name in STREAM_ENDS:
+            return True
+    return False
 
 
 async def _until_rest(place: Subscription) -> None:

@@ -10,6 +10,7 @@ from understudy.engine import creation
 from understudy.engine.assemble import with_calls
 from understudy.engine.endings import Change, end
 from understudy.engine.limits import refuse_beyond
+from understudy.engine.retries import ALWAYS, Once
 from understudy.engine.sweeper import QUEUE_PATIENCE_S
 from understudy.engine.transitions import LEGAL, end_step, move, told
 from understudy.errors import InvalidRequest
@@ -44,7 +45,9 @@ class RunService:
         self._clock = clock
         self._run_expiry_s = run_expiry_s
 
-    async def start(self, project: str, thread_id: str, request: CreateRun, *, limits: Limits = NO_LIMITS) -> Started:
+    async def start(
+        self, project: str, thread_id: str, request: CreateRun, once: Once = ALWAYS, *, limits: Limits = NO_LIMITS
+    ) -> Started:
         """Start a run on a thread. Raises NotFound, TooManyRequests, InvalidRequest (also for a busy thread)."""
 
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
@@ -55,10 +58,10 @@ class RunService:
             messages.add(connection, project, thread_id, extra)
             return self._new_run(connection, project, thread_id, request)
 
-        return await self._begin(write)
+        return await self._begin(write, once)
 
     async def start_with_thread(
-        self, project: str, request: CreateThreadAndRun, *, limits: Limits = NO_LIMITS
+        self, project: str, request: CreateThreadAndRun, once: Once = ALWAYS, *, limits: Limits = NO_LIMITS
     ) -> Started:
         """Create a thread and start a run on it. Raises as `start`."""
 
@@ -70,9 +73,11 @@ class RunService:
             shown = threads.get(connection, project, thread.id)
             return run, [event("thread.created", shown), *events]
 
-        return await self._begin(write)
+        return await self._begin(write, once)
 
-    async def submit(self, project: str, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]) -> Started:
+    async def submit(
+        self, project: str, thread_id: str, run_id: str, outputs: Sequence[ToolOutput], once: Once = ALWAYS
+    ) -> Started:
         """Answer a run's open calls, all at once; the run goes on. Raises NotFound, InvalidRequest."""
         await self._expire_if_due(project, thread_id, run_id)
 
@@ -86,13 +91,18 @@ class RunService:
                 raise InvalidRequest(_not_waiting(runs.get(connection, project, thread_id, run_id)))
             return queued, [closed, queued_told]
 
-        return await self._begin(write, run_id)
+        return await self._begin(write, once, run_id)
 
-    async def cancel(self, project: str, thread_id: str, run_id: str) -> Run:
-        """Ask for a run's end. Answers with `cancelling`; the run is `cancelled` in a moment."""
+    async def cancel(self, project: str, thread_id: str, run_id: str, once: Once = ALWAYS) -> Run:
+        """Ask for a run's end. Answers with `cancelling`; the run is `cancelled` in a moment.
+
+        Who asks again is told how far it is.
+        """
 
         def write(connection: Connection) -> Change:
             run = self._get(connection, project, thread_id, run_id)
+            if once.retried and run.status in ("cancelling", "cancelled"):
+                return Change(run, [])
             if "cancelling" not in LEGAL[run.status]:
                 raise InvalidRequest(f"Cannot cancel run with status '{run.status}'.")
             held = run.status == "in_progress"
@@ -103,7 +113,9 @@ class RunService:
                 raise InvalidRequest(f"Cannot cancel run with status '{run.status}'.")
             return Change(cancelling, [cancelling_told])
 
-        change = await self._store.write(write)
+        change = await once.write(self._store, write, lambda change: change.run, repeatable=True)
+        if not change.events:
+            return change.run.shown()
         await self._bus.publish(run_id, change.run.attempt, change.events)
         if change.run.worker is not None:
             await self._bus.signal(run_id)
@@ -135,11 +147,11 @@ class RunService:
     # --- beginnings --------------------------------------------------------------------------------------------------
 
     async def _begin(
-        self, write: Callable[[Connection], tuple[RunRecord, list[Event]]], run_id: str | None = None
+        self, write: Callable[[Connection], tuple[RunRecord, list[Event]]], once: Once, run_id: str | None = None
     ) -> Started:
         """Commit, let a follower in, tell, and give the run to a worker."""
         events_of_known = None if run_id is None else await self._bus.subscribe_live(run_id)
-        run, events = await self._store.write(write)
+        run, events = await once.write(self._store, write, lambda begun: begun[0])
         subscription = events_of_known or await self._bus.subscribe_live(run.id)
         await self._bus.publish(run.id, run.attempt, events)
         await self._bus.enqueue(run.id)

@@ -9,13 +9,14 @@ from sqlalchemy import Connection
 from understudy.bus.base import Bus
 from understudy.engine.endings import Change, end
 from understudy.ids import Clock
-from understudy.storage import runs
+from understudy.storage import posts, runs
 from understudy.storage.base import Store
 from understudy.storage.runs import RunRecord
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 2.0
+FORGET_EVERY_S = 30.0
 QUEUE_PATIENCE_S = 30.0
 """How long a queued run's job may stay unclaimed before it is enqueued again."""
 
@@ -27,6 +28,7 @@ class Sweeper:
         self._store = store
         self._bus = bus
         self._clock = clock
+        self._forget_at = 0.0
 
     async def serve(self) -> None:
         """Sweep until cancelled."""
@@ -47,6 +49,9 @@ class Sweeper:
                 await self._expire(run, now)
             else:
                 await self._enqueue(run, now)
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_EVERY_S
+            await self._store.write(lambda connection: posts.forget(connection, now))
 
     async def _expire(self, run: RunRecord, now: float) -> None:
         """A run that somebody works on is theirs to close: they know what was written last."""

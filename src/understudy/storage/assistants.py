@@ -9,6 +9,7 @@ from understudy.errors import NotFound
 from understudy.protocol.assistants import Assistant
 from understudy.protocol.base import Metadata
 from understudy.protocol.tools import ReasoningEffort, ResponseFormat, Tool, ToolResources
+from understudy.storage import posts
 from understudy.storage.rows import Window, allot_in_project, insert, page
 from understudy.storage.schema import assistants
 
@@ -94,3 +95,4 @@ def delete(connection: Connection, project: str, assistant_id: str) -> None:
     }
     tombstone = emptied | {"metadata": {}, "deleted": True}
     connection.execute(update(assistants).where(assistants.c.id == assistant_id).values(tombstone))
+    posts.forget_object(connection, assistant_id)

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Text, cast, select
 
 from understudy.errors import NotFound
 from understudy.protocol.messages import Message
+from understudy.storage import posts
 from understudy.storage.rows import Window, allot, page
 from understudy.storage.schema import messages, threads
 
@@ -96,3 +97,4 @@ def change(connection: Connection, message_id: str, values: dict[str, Any]) -> N
 def delete(connection: Connection, message_id: str) -> None:
     """Leave a tombstone without content."""
     change(connection, message_id, {"deleted": True, "content": [], "attachments": [], "metadata": {}})
+    posts.forget_object(connection, message_id)

@@ -237,3 +237,34 @@ model_calls = Table(
     _json("message_ids", nullable=False),
     Index("model_calls_of_run", "run_id"),
 )
+
+posts = Table(
+    "posts",
+    metadata,
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True
+    ),  # SQLite counts up plain integers only
+    Column("project", String(64), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("body", String(64)),
+    Column("tries", Integer, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("object", String(32), nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("thread_id", String(64)),
+    Column("place", BigInteger),
+    Column("run_id", String(64)),
+    Column("attempt", Integer, nullable=False),
+    Index("posts_by_fingerprint", "project", "fingerprint"),
+    Index("posts_by_age", "expires_at"),
+)
+
+_has_key = posts.c.body.is_not(None)
+Index(
+    "one_post_per_key",
+    posts.c.project,
+    posts.c.fingerprint,
+    unique=True,
+    sqlite_where=_has_key,
+    postgresql_where=_has_key,
+)

@@ -7,6 +7,7 @@ from sqlalchemy import delete as delete_from
 
 from understudy.errors import NotFound
 from understudy.protocol.threads import Thread
+from understudy.storage import posts
 from understudy.storage.rows import allot_in_project, insert
 from understudy.storage.schema import messages, model_calls, runs, steps, threads
 
@@ -56,5 +57,6 @@ def delete(connection: Connection, project: str, thread_id: str) -> None:
     lock(connection, project, thread_id)
     for table in (messages, steps, model_calls, runs):
         connection.execute(delete_from(table).where(table.c.thread_id == thread_id))
+    posts.forget_thread(connection, thread_id)
     tombstone = {"deleted": True, "metadata": {}, "tool_resources": {}}
     connection.execute(update(threads).where(threads.c.id == thread_id).values(tombstone))

@@ -1,0 +1,108 @@
+"""How retries are told from new requests, and what they are answered with (ADR 0004)."""
+
+import hashlib
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request, Response
+from pydantic_core import from_json
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from understudy.api.requests import ProjectDep, Services, ServicesDep
+from understudy.api.sse import event_stream
+from understudy.engine.retries import AnsweredBefore, Once, Refused
+from understudy.storage.posts import Post
+
+REPLAYED = {"idempotent-replayed": "true"}
+_ONCE = "understudy.once"
+
+
+class NoteRefused:
+    """Watch what POSTs are answered with. Belongs inside the limit on bodies, which gives a body in one piece."""
+
+    def __init__(self, app: ASGIApp, refused: Refused) -> None:
+        self._app = app
+        self._refused = refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        body = b""
+
+        async def receive_and_keep() -> Message:
+            nonlocal body
+            message = await receive()
+            body = message.get("body", b"") or body
+            return message
+
+        def note() -> None:
+            if _ONCE not in scope or not scope[_ONCE].changed:
+                self._refused.note(_fingerprint(scope, Headers(scope=scope), body))
+
+        async def send_and_note(message: Message) -> None:
+            if message["type"] == "http.response.start" and _is_retried(message["status"]):
+                note()
+            await send(message)
+
+        try:
+            await self._app(scope, receive_and_keep, send_and_note)
+        except Exception:
+            note()  # becomes a 500 further out
+            raise
+
+
+def _is_retried(status: int) -> bool:
+    return status in (408, 409, 429) or status >= 500
+
+
+def _digest(*parts: bytes) -> str:
+    """Hash the parts so that none can pass for two."""
+    return hashlib.sha256(b"".join(len(part).to_bytes(8) + part for part in parts)).hexdigest()
+
+
+def _fingerprint(scope: Scope, headers: Headers, body: bytes) -> str:
+    """All that a retry has in common with its original: whose it is, and what it asks for."""
+    return _digest(headers.get("authorization", "").encode(), scope["path"].encode(), scope["query_string"], body)
+
+
+async def once(request: Request, services: ServicesDep, project: ProjectDep) -> Once:
+    """Return a POST's permission to change something once."""
+    headers, body = request.headers, await request.body()
+    retry = _retry_count(headers.get("x-stainless-retry-count", ""))
+    if key := headers.get("idempotency-key"):
+        post = Post(project, _digest(request.scope["path"].encode(), key.encode()), retry, _digest(body))
+    else:
+        fingerprint = _fingerprint(request.scope, headers, body)
+        looks_back = retry > 0 and not services.refused.settle(fingerprint)
+        post = Post(project, fingerprint, retry, looks_back=looks_back)
+    permission = request.scope[_ONCE] = Once(services.clock, post)
+    return permission
+
+
+OnceDep = Annotated[Once, Depends(once)]
+
+
+def _retry_count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
+
+
+def install(app: FastAPI, services: Services) -> None:
+    """Answer retries as their originals were answered."""
+    app.add_exception_handler(AnsweredBefore, _answer_again)
+    app.add_middleware(NoteRefused, refused=services.refused)
+
+
+async def _answer_again(request: Request, earlier: Exception) -> Response:
+    assert isinstance(earlier, AnsweredBefore)
+    services: Services = request.app.state.services
+    done = earlier.done
+    if done.run_id is not None and _wants_stream(await request.body()):
+        return event_stream(services.followers.again(done.run_id, done.attempt), REPLAYED)
+    return Response(done.answer, media_type="application/json", headers=REPLAYED)
+
+
+def _wants_stream(body: bytes) -> bool:
+    """The body was accepted before: what it says of streams is valid."""
+    content = from_json(body) if body.strip() else None
+    return isinstance(content, dict) and content.get("stream") is True

@@ -1,0 +1,146 @@
+"""What a request changes, it changes once, however often its client has to send it.
+
+The answer is remembered in the transaction of the change. A try that finds an earlier one's answer changes nothing
+and is answered with that (ADR 0004).
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from understudy.errors import InvalidRequest
+from understudy.ids import Clock
+from understudy.protocol.base import WireModel
+from understudy.storage import posts
+from understudy.storage.base import Store
+from understudy.storage.posts import Done, Post
+from understudy.storage.runs import RunRecord
+
+T = TypeVar("T")
+
+REMEMBERED_S = 60.0
+REMEMBERED_WITH_KEY_S = 24 * 3600.0
+MAX_REFUSED = 10_000
+OTHER_BODY = (
+    "This Idempotency-Key was used for a request with another body. Send the same body to get the same answer, "
+    "or another key to do something else."
+)
+
+
+class AnsweredBefore(Exception):
+    """Not a failure: an earlier try of this request was carried out, and this is its answer."""
+
+    def __init__(self, done: Done) -> None:
+        super().__init__(f"answered before: {done.object}")
+        self.done = done
+
+
+def itself(made: Any) -> Any:
+    """The change's own result is what the client gets."""
+    return made
+
+
+class Once:
+    """One request's permission to change something. Without a `post` it is not remembered.
+
+    `changed` tells whether it has made use of that.
+    """
+
+    def __init__(self, clock: Clock | None = None, post: Post | None = None) -> None:
+        self.clock = clock
+        self.post = post
+        self.changed = False
+
+    @property
+    def retried(self) -> bool:
+        """Tell whether the client has sent this before."""
+        return self.post is not None and self.post.retry > 0
+
+    async def write(
+        self,
+        store: Store,
+        change: Callable[[Connection], T],
+        shown: Callable[[T], WireModel | RunRecord] = itself,
+        *,
+        repeatable: bool = False,
+    ) -> T:
+        """Make a change and remember its answer with it. Raises AnsweredBefore if that was done before.
+
+        `shown` finds in the change's result what the client gets. A repeatable change does the same when it is done
+        again: it is remembered only under an idempotency key.
+        """
+        post, clock = self.post, self.clock
+        if post is None or clock is None or (repeatable and not post.keyed):
+            return await store.write(change)
+        now = clock.now()
+
+        def write(connection: Connection) -> tuple[T, None] | tuple[None, Done]:
+            if (before := _before(connection, post, now)) is not None:
+                return None, before
+            made = change(connection)
+            keep_s = REMEMBERED_WITH_KEY_S if post.keyed else REMEMBERED_S
+            posts.add(connection, post, _done(shown(made)), now + keep_s)
+            return made, None
+
+        made, before = await store.write(write)
+        if before is not None:
+            raise AnsweredBefore(before)
+        self.changed = True
+        return made  # type: ignore[return-value]  # the pair has one or the other
+
+
+ALWAYS = Once()
+"""For callers that are no request, and send nothing twice."""
+
+
+class Refused:
+    """Requests that were answered with an error which the SDKs retry: their retries have nothing to look back to.
+
+    Without this, a retry after a 429 would be taken for the retry of somebody else's equal request.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._recent: deque[tuple[float, str]] = deque(maxlen=MAX_REFUSED)
+
+    def note(self, fingerprint: str) -> None:
+        """Remember one for as long as its retry may come."""
+        self._drop_old()
+        self._recent.append((self._clock.now(), fingerprint))
+
+    def settle(self, fingerprint: str) -> bool:
+        """Tell whether a retry may be that of a refused request; if so, that one is done with."""
+        self._drop_old()
+        for entry in self._recent:
+            if entry[1] == fingerprint:
+                self._recent.remove(entry)
+                return True
+        return False
+
+    def _drop_old(self) -> None:
+        limit = self._clock.now() - REMEMBERED_S
+        while self._recent and self._recent[0][0] < limit:
+            self._recent.popleft()
+
+
+def _before(connection: Connection, post: Post, now: float) -> Done | None:
+    if post.body is not None:
+        found = posts.of_key(connection, post)
+        if found is None:
+            return None
+        done, body = found
+        if body != post.body:
+            raise InvalidRequest(OTHER_BODY, code="idempotency_key_in_use")
+        return done
+    return posts.claim(connection, post, now) if post.looks_back else None
+
+
+def _done(answer: WireModel | RunRecord) -> Done:
+    run_id, attempt = None, 0
+    if isinstance(answer, RunRecord):
+        run_id, attempt, answer = answer.id, answer.attempt, answer.shown()
+    name: str = getattr(answer, "object")  # noqa: B009  # every noun has it, their base does not
+    thread_id = getattr(answer, "id" if name == "thread" else "thread_id", None)
+    return Done(name, answer.model_dump_json(), thread_id, run_id, attempt)

@@ -1,0 +1,99 @@
+"""Requests that were refused with an error which the SDKs retry: their retries take effect as if they were new."""
+
+from typing import Any
+
+import pytest
+from starlette.responses import Response
+
+from understudy.api.requests import Services
+from understudy.api.retries import NoteRefused, once
+from understudy.engine.retries import MAX_REFUSED, REMEMBERED_S, Refused
+from understudy.storage.posts import Post
+from understudy.testing import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def refused(clock: FakeClock) -> Refused:
+    return Refused(clock)
+
+
+def test_each_refusal_counts_for_one_retry(refused: Refused) -> None:
+    for fingerprint in ("a", "b", "a"):
+        refused.note(fingerprint)
+    assert [refused.settle("a") for _ in range(3)] == [True, True, False]
+    assert refused.settle("b")
+
+
+def test_a_refusal_counts_as_long_as_its_retry_may_come(refused: Refused, clock: FakeClock) -> None:
+    refused.note("a")
+    clock.advance(REMEMBERED_S + 1)
+    assert not refused.settle("a")
+
+
+def test_the_memory_is_bounded(refused: Refused) -> None:
+    for number in range(MAX_REFUSED + 1):
+        refused.note(str(number))
+    assert not refused.settle("0")
+    assert refused.settle(str(MAX_REFUSED))
+
+
+class Api:
+    """One POST at a time to an application that answers it with a status, or fails."""
+
+    def __init__(self, clock: FakeClock, refused: Refused) -> None:
+        self.services: Any = Services(None, None, None, None, refused, None, clock, None)  # type: ignore[arg-type]
+        self.refused = refused
+        self.seen: Post | None = None
+
+    async def post(self, retry: int, status: int, *, changes: bool = False) -> Post | None:
+        headers = [(b"authorization", b"Bearer k"), (b"x-stainless-retry-count", str(retry).encode())]
+        scope = {"type": "http", "method": "POST", "path": "/v1/threads", "query_string": b"", "headers": headers}
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+        async def send(_: Any) -> None:
+            pass
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            from starlette.requests import Request
+
+            permission = await once(Request(scope, receive), self.services, "p")
+            permission.changed = changes
+            self.seen = permission.post
+            if status == 500:
+                raise RuntimeError("a defect")
+            await Response(status_code=status)(scope, receive, send)
+
+        try:
+            await NoteRefused(app, self.refused)(scope, receive, send)
+        except RuntimeError:
+            assert status == 500
+        return self.seen
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_retry_after_such_an_error_does_not_look_back(clock: FakeClock, refused: Refused, status: int) -> None:
+    api = Api(clock, refused)
+    await api.post(0, status)
+    looked_back = []
+    for _ in range(2):
+        post = await api.post(1, 200)
+        assert post is not None
+        looked_back.append(post.looks_back)
+    assert looked_back == [False, True]
+
+
+@pytest.mark.parametrize(("status", "changes"), [(200, True), (400, False), (404, False), (500, True)])
+async def test_after_other_answers_it_does(clock: FakeClock, refused: Refused, status: int, changes: bool) -> None:
+    """Also after a failure behind a change: the change is there to be found."""
+    api = Api(clock, refused)
+    await api.post(0, status, changes=changes)
+    post = await api.post(1, 200)
+    assert post is not None
+    assert post.looks_back
