@@ -23,7 +23,7 @@ class Server:
     def __init__(self, data_dir: Path, model_url: str, settings: Mapping[str, str] | None = None) -> None:
         self.data_dir = data_dir
         self.url = ""
-        self._env = _environment(data_dir, model_url, settings or {})
+        self.environment = _environment(data_dir, model_url, settings or {})
         self._log = data_dir.parent / f"{data_dir.name}.stderr"
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
@@ -38,7 +38,9 @@ class Server:
         """Start, and wait for the line that says where the server listens. A second start keeps the port."""
         command = [sys.executable, "-m", "understudy", "serve", "--port", str(self._port)]
         with self._log.open("a") as log:
-            self._process = subprocess.Popen(command, env=self._env, stdout=subprocess.PIPE, stderr=log, text=True)
+            self._process = subprocess.Popen(
+                command, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True
+            )
         self.url = self._wait_until_listening(self._process)
         self._port = int(self.url.rsplit(":", 1)[1])
         return self
@@ -48,6 +50,15 @@ class Server:
         assert self._process
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(_STOP_S)
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process
+        self._process.send_signal(number)
 
     def stop(self) -> int | None:
         """Ask the server to end; return its exit code."""
