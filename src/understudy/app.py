@@ -26,6 +26,7 @@ from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
+from understudy.storage import folder
 from understudy.storage import runs as run_rows
 from understudy.storage.sqlite import SqliteStore, sqlite_path
 
@@ -46,11 +47,19 @@ class Parts:
     sweeper: Sweeper
     services: Services
 
+    async def wind_down(self) -> None:
+        """Hand every run back and end the streams of those who follow: the server is about to stop."""
+        await self.worker.stop()
+        self.services.followers.close()
+        await self.bus.close()
+
 
 def build(settings: Settings) -> FastAPI:
     """Put a server together. Nothing is opened before its lifespan begins."""
     parts = _parts(settings)
-    return web(settings, parts.services, _lifespan(parts))
+    app = web(settings, parts.services, _lifespan(settings, parts))
+    app.state.wind_down = parts.wind_down
+    return app
 
 
 def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI:
@@ -99,13 +108,14 @@ def _parts(settings: Settings) -> Parts:
     return Parts(store, bus, providers, worker, Sweeper(store, bus, clock), services)
 
 
-def _lifespan(parts: Parts) -> Any:
+def _lifespan(settings: Settings, parts: Parts) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await parts.store.open()
-        await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
-        async with _background(parts):
-            yield
+        with folder.held(settings.data_dir, sqlite_path(settings.database_url)):
+            await parts.store.open()
+            await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
+            async with _background(parts):
+                yield
 
     return lifespan
 
@@ -118,8 +128,7 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
         yield
     finally:
         sweeping.cancel()
-        await parts.bus.close()
-        await parts.worker.stop()
+        await parts.wind_down()
         await asyncio.gather(working, sweeping, return_exceptions=True)
         await parts.providers.aclose()
         await parts.store.close()

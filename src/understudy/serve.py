@@ -3,13 +3,17 @@
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import MutableMapping
+from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from understudy import config, model_download
@@ -20,6 +24,8 @@ from understudy.errors import ConfigurationError, UnderstudyError
 log = logging.getLogger(__name__)
 
 _GRACE_S = 5  # how long streams may go on after a SIGTERM
+_PARTING_S = 2  # how long clients then have to take their streams' last event
+_LAST_S = 9  # when the process ends whatever still hangs: a disk, an upstream, a client that does not read
 _KEEP_ALIVE_S = 75  # longer than the SDKs keep an idle connection: theirs to close, so no request meets a closed one
 _BACKLOG = 2048
 
@@ -34,8 +40,9 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn hands the signal on to these when it is done
         signal.signal(number, lambda *_: sys.exit(0))
     listener = bind(settings.host, settings.port)
-    start = _Start(build(settings))
-    server = _Server(_server_config(start, settings.log_level), address(settings.host, listener))
+    app = build(settings)
+    start = _Start(app)
+    server = _Server(_server_config(start, settings.log_level), address(settings.host, listener), app)
     try:
         server.run(sockets=[listener])
     except SystemExit:
@@ -78,16 +85,41 @@ def _words(problem: OSError) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, once it does."""
+    """Says where it listens, once it does; ends in good order, and in time."""
 
-    def __init__(self, server_config: uvicorn.Config, url: str) -> None:
+    def __init__(self, server_config: uvicorn.Config, url: str, app: FastAPI) -> None:
         super().__init__(server_config)
         self._url = url
+        self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             print(f"Understudy is listening on {self._url}", flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal. From here on the clock runs, also where the event loop itself hangs."""
+        if not self.should_exit:
+            last = threading.Timer(_LAST_S, _end_now)
+            last.daemon = True
+            last.start()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take nothing new, answer held polls; after the grace hand runs back and end streams."""
+        self._app.state.services.followers.release_polls()
+        ending = asyncio.create_task(self._end_streams(), name="end of the grace")
+        await super().shutdown(sockets)
+        ending.cancel()
+
+    async def _end_streams(self) -> None:
+        await asyncio.sleep(_GRACE_S)
+        await self._app.state.wind_down()
+
+
+def _end_now() -> None:
+    log.warning("something still hangs %d s after the signal to stop: ending without it", _LAST_S)
+    os._exit(0)  # the truth is in the database, and the next start takes up what was under way
 
 
 class _Start:
@@ -122,7 +154,7 @@ def _server_config(app: ASGIApp, log_level: str) -> uvicorn.Config:
         access_log=log_level == "debug",
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=_GRACE_S + _PARTING_S,
         backlog=_BACKLOG,
     )
 

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 UNKNOWN: LastError = {"code": "server_error", "message": "Sorry, something went wrong."}
 RENEWALS_PER_LEASE = 3
+STOP_S = 1.5
+CALL_OFF_S = 1.0
+"""How long a drive that is called off may take to let go of its upstream."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +70,8 @@ class Worker:
         self._stopping = True
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_S)  # a disk that hangs must not hold up the goodbyes
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -156,9 +160,9 @@ class Worker:
             await self._bus.publish(run.id, run.attempt, change.events)
 
     async def _hand_back(self, run: RunRecord) -> None:
-        """Let the lease lapse now."""
+        """Let the lease lapse now. A server that stops in good order has not failed at the run: it is not a try."""
         with suppress(UnderstudyError):
-            await self._store.write(lambda connection: runs.renew(connection, run, 0.0))
+            await self._store.write(lambda connection: runs.hand_back(connection, run))
             await self._bus.enqueue(run.id)
 
     async def _keep_leases(self) -> None:
@@ -185,4 +189,4 @@ async def _call_off(driving: asyncio.Future[None]) -> None:
     """Stop the drive if it still goes on; closing its model stream aborts the call upstream."""
     if not driving.done():
         driving.cancel()
-        await asyncio.wait({driving})
+        await asyncio.wait({driving}, timeout=CALL_OFF_S)

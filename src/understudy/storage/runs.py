@@ -151,6 +151,13 @@ def renew(connection: Connection, run: RunRecord, lease_until: float) -> bool:
     return connection.execute(update(runs).where(*held).values(lease_until=lease_until)).rowcount == 1
 
 
+def hand_back(connection: Connection, run: RunRecord) -> bool:
+    """End a worker's lease as if the run had never been claimed; False if it was no longer its own."""
+    held = (runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.status == "in_progress")
+    values = {"lease_until": 0.0, "tries": runs.c.tries - 1}
+    return connection.execute(update(runs).where(*held).values(values)).rowcount == 1
+
+
 def set_metadata(connection: Connection, run_id: str, metadata: dict[str, str]) -> None:
     """Replace a run's metadata."""
     connection.execute(update(runs).where(runs.c.id == run_id).values({"metadata": metadata}))
