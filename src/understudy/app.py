@@ -33,6 +33,8 @@ from understudy.storage.sqlite import SqliteStore, sqlite_path
 log = logging.getLogger(__name__)
 
 V1 = "/v1"
+HEALTH_S = 5
+_PROBE = "UPDATE alembic_version SET version_num = version_num"
 NOUNS = (assistants, runs, threads, messages, steps, models)
 
 
@@ -135,12 +137,14 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
 
 
 async def _health(store: SqliteStore, providers: ModelRoutes) -> dict[str, Any]:
-    """The state of each part, and why it is off."""
+    """The state of each part, and why it is off. The database is well if it can be written to."""
     try:
-        await store.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        async with asyncio.timeout(HEALTH_S):
+            await store.write(lambda connection: connection.exec_driver_sql(_PROBE))
         database = {"state": "ok", "kind": "sqlite"}
     except Exception as problem:
-        database = {"state": "failed", "kind": "sqlite", "why": str(problem).splitlines()[0]}
+        why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
+        database = {"state": "failed", "kind": "sqlite", "why": why.partition("\n")[0]}
     status = "ok" if database["state"] == "ok" else "failed"
     parts = {"database": database, "bus": {"state": "ok", "kind": "local"}, "models": providers.status()}
     return {"status": status, "version": __version__, "parts": parts}

@@ -16,6 +16,7 @@ from understudy.ids import Clock
 from understudy.protocol.runs import FINAL, LastError
 from understudy.storage import runs
 from understudy.storage.base import Store
+from understudy.storage.faults import StorageFault
 from understudy.storage.runs import RunRecord
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,11 @@ class Worker:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._slots.release()
-        if not task.cancelled() and (failure := task.exception()):
+        if task.cancelled() or (failure := task.exception()) is None:
+            return
+        if isinstance(failure, StorageFault):
+            log.warning("a run could not be brought to rest; the sweeper will. %s", failure)
+        else:
             log.error("a run could not be brought to rest; the sweeper will", exc_info=failure)
 
     async def _work(self, run_id: str) -> None:
@@ -130,6 +135,8 @@ class Worker:
             await self._loop.drive(run)
         except LeaseLost:
             log.info("run %s was taken away", run.id)
+        except StorageFault as fault:
+            log.warning("run %s is left to be taken up again. %s", run.id, fault)
         except UpstreamError as failure:
             await self._settle(run, {"code": failure.code, "message": failure.message})
         except UnderstudyError as failure:
@@ -178,6 +185,9 @@ class Worker:
                         held for held in everything if not runs.renew(connection, held.run, until)
                     ]
                 )
+            except StorageFault as fault:
+                log.warning("leases could not be renewed. %s", fault)
+                continue
             except Exception:
                 log.exception("leases could not be renewed")
                 continue
