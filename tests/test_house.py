@@ -17,7 +17,7 @@ MAX_FUNCTION_LINES_P90 = 30
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "handler", "impl", "data", "misc", "common"}
 
 EVERYWHERE = {"protocol", "errors", "ids", ""}  # "" is the package itself: its version
-COMMANDS = {"cli", "serve", "demo", "doctor", "model_download", "__main__"}
+COMMANDS = {"backup", "cli", "serve", "demo", "doctor", "model_download", "__main__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
     | {"retrieval", "sandbox"},
     "testing": EVERYWHERE | {"bus", "engine", "inference", "storage", "tools"},
-} | {command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference"} for command in COMMANDS}
+} | {command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference", "storage"} for command in COMMANDS}
 
 ADAPTERS = {
     "storage.sqlite",
