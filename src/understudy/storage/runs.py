@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, or_, select, update
 
 from understudy.errors import NotFound
 from understudy.protocol.base import Metadata
@@ -169,6 +169,12 @@ def needing_care(connection: Connection, now: float) -> list[RunRecord]:
     unheld: ColumnElement[bool] = ~waiting & (runs.c.lease_until < now)
     statement = select(runs).where(runs.c.status.in_(ACTIVE), or_(runs.c.expires_at <= now, unheld))
     return [_record(row) for row in connection.execute(statement.order_by(runs.c.lease_until)).mappings()]
+
+
+def count_active(connection: Connection) -> dict[str, int]:
+    """Count the runs that are not final, by status."""
+    statement = select(runs.c.status, func.count()).where(runs.c.status.in_(ACTIVE)).group_by(runs.c.status)
+    return dict.fromkeys(ACTIVE, 0) | dict(connection.execute(statement).tuples().all())
 
 
 def release_all(connection: Connection) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +35,15 @@ _Job = tuple[Callable[[Connection], Any], "Future[Any]"]
 class SqliteStore:
     """A database in one file, used by one server."""
 
-    def __init__(self, path: Path, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> None:
+    def __init__(
+        self,
+        path: Path,
+        synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+        *,
+        on_commit: Callable[[float], None] | None = None,
+    ) -> None:
+        """`on_commit` hears, in the writer's thread, how many seconds each group of changes took."""
+        self._on_commit = on_commit
         self._path = path
         self._synchronous = synchronous
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -112,7 +121,10 @@ class SqliteStore:
         while True:
             group, stop = self._next_group()
             if group:
+                began = time.perf_counter()
                 self._commit(group)
+                if self._on_commit is not None:
+                    self._on_commit(time.perf_counter() - began)
             if stop:
                 return
 
