@@ -13,12 +13,16 @@ from fastapi import APIRouter, FastAPI
 
 from understudy import __version__
 from understudy.api import assistants, errors, health, messages, middleware, models, openapi, runs, steps, threads
+from understudy.api import metrics as api_metrics
+from understudy.api.access import Access, Meter
+from understudy.api.limits import RootPath, TimeLimit
 from understudy.api.requests import Services
 from understudy.bus.local import LocalBus
 from understudy.config import Settings, models_config
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.loop import Loop
+from understudy.engine.retention import Retention
 from understudy.engine.service import RunService
 from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
@@ -26,6 +30,7 @@ from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
+from understudy.metrics import Metrics
 from understudy.storage import folder
 from understudy.storage import runs as run_rows
 from understudy.storage.sqlite import SqliteStore, sqlite_path
@@ -46,8 +51,13 @@ class Parts:
     bus: LocalBus
     providers: ModelRoutes
     worker: Worker
-    sweeper: Sweeper
+    sweepers: list[Sweeper | Retention]
     services: Services
+    metrics: Metrics
+
+    async def measured(self) -> bytes:
+        """Return the page for Prometheus."""
+        return self.metrics.page(await self.store.read(run_rows.count_active))
 
     async def wind_down(self) -> None:
         """Hand every run back and end the streams of those who follow: the server is about to stop."""
@@ -59,23 +69,30 @@ class Parts:
 def build(settings: Settings) -> FastAPI:
     """Put a server together. Nothing is opened before its lifespan begins."""
     parts = _parts(settings)
-    app = web(settings, parts.services, _lifespan(settings, parts))
+    app = web(settings, parts.services, _lifespan(settings, parts), parts.metrics)
     app.state.wind_down = parts.wind_down
+    app.state.measured = parts.measured
     return app
 
 
-def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI:
+def web(settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None) -> FastAPI:
     """Put the HTTP side together, over services that somebody else has made."""
     app = FastAPI(title="Understudy", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.services = services
     app.include_router(_v1())
     app.include_router(health.router)
+    app.include_router(api_metrics.router)
     errors.install(app)
     app.openapi = lambda: openapi.document(app, [noun.router for noun in NOUNS], V1)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     if settings.strict_beta_header:
         app.add_middleware(middleware.BetaHeader)
-    app.add_middleware(middleware.BodyLimit, max_bytes=int(settings.max_body_bytes))
+    app.add_middleware(TimeLimit, seconds=settings.request_timeout_s)
+    max_bytes = int(settings.max_body_bytes)
+    app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s)
+    app.add_middleware(Access, meter=meter, log_content=settings.log_content)
     app.add_middleware(middleware.ResponseHeaders)
+    if settings.root_path:
+        app.add_middleware(RootPath, path=settings.root_path)
     return app
 
 
@@ -88,8 +105,10 @@ def _v1() -> APIRouter:
 
 def _parts(settings: Settings) -> Parts:
     clock = SystemClock()
-    store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
-    bus = LocalBus(clock)
+    metrics = Metrics(clock)
+    store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous, on_commit=metrics.write_ended)
+    bus = LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
+    metrics.watch_queue(bus.depth)
     providers = ModelRoutes(
         models_config(settings), settings.cache_dir, fetch_image=ImageFetch() if settings.fetch_images else None
     )
@@ -107,7 +126,10 @@ def _parts(settings: Settings) -> Parts:
         clock=clock,
         health=lambda: _health(store, providers),
     )
-    return Parts(store, bus, providers, worker, Sweeper(store, bus, clock), services)
+    sweepers: list[Sweeper | Retention] = [Sweeper(store, bus, clock)]
+    if settings.delete_threads_after_days is not None:
+        sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
+    return Parts(store, bus, providers, worker, sweepers, services, metrics)
 
 
 def _lifespan(settings: Settings, parts: Parts) -> Any:
@@ -125,13 +147,14 @@ def _lifespan(settings: Settings, parts: Parts) -> Any:
 @asynccontextmanager
 async def _background(parts: Parts) -> AsyncIterator[None]:
     working = asyncio.create_task(parts.worker.serve(), name="worker")
-    sweeping = asyncio.create_task(parts.sweeper.serve(), name="sweeper")
+    sweeping = [asyncio.create_task(sweeper.serve(), name=type(sweeper).__name__) for sweeper in parts.sweepers]
     try:
         yield
     finally:
-        sweeping.cancel()
+        for task in sweeping:
+            task.cancel()
         await parts.wind_down()
-        await asyncio.gather(working, sweeping, return_exceptions=True)
+        await asyncio.gather(working, *sweeping, return_exceptions=True)
         await parts.providers.aclose()
         await parts.store.close()
 

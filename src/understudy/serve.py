@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import MutableMapping
@@ -16,9 +17,10 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from understudy import config, model_download
+from understudy import config, logs, model_download
 from understudy.app import build
 from understudy.config import Settings
+from understudy.connections import connections
 from understudy.errors import ConfigurationError, UnderstudyError
 
 log = logging.getLogger(__name__)
@@ -32,17 +34,21 @@ _BACKLOG = 2048
 
 def serve(settings: Settings) -> None:
     """Serve until a signal comes. Raises UnderstudyError if the server cannot start."""
-    _set_up_logging(settings.log_level)
+    logs.set_up(settings.log_level, settings.log_format, content=settings.log_content)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not _is_known(record))
     for remark in config.unknown_variables():
         log.warning("%s", remark)
     if model_download.is_wanted(settings) and not model_download.is_there(settings):
         log.warning("the embedded model is not there yet: run `understudy models fetch`, or give --model-url")
+    check_tls(settings)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn hands the signal on to these when it is done
         signal.signal(number, lambda *_: sys.exit(0))
     listener = bind(settings.host, settings.port)
     app = build(settings)
     start = _Start(app)
-    server = _Server(_server_config(start, settings.log_level), address(settings.host, listener), app)
+    server = _Server(
+        _server_config(start, settings), address(settings.host, listener, tls=settings.tls_cert is not None), app
+    )
     try:
         server.run(sockets=[listener])
     except SystemExit:
@@ -51,6 +57,20 @@ def serve(settings: Settings) -> None:
         raise start.failure from None
     finally:
         listener.close()
+
+
+def check_tls(settings: Settings) -> None:
+    """Raise ConfigurationError if the certificate and its key are not a pair that can be served."""
+    if settings.tls_cert is None:
+        if settings.tls_key is not None:
+            raise ConfigurationError("tls_key is given without tls_cert; give both")
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except OSError as problem:  # ssl's own errors are of this kind
+        why = problem.strerror or str(problem)
+        raise ConfigurationError(f"tls_cert {settings.tls_cert} and its key cannot be used: {why}") from None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -72,10 +92,10 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address(host: str, listener: socket.socket) -> str:
+def address(host: str, listener: socket.socket, *, tls: bool = False) -> str:
     """Return the server's URL, with the port it really has."""
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{listener.getsockname()[1]}"
+    return f"http{'s' if tls else ''}://{name}:{listener.getsockname()[1]}"
 
 
 def _words(problem: OSError) -> str:
@@ -144,29 +164,26 @@ class _Start:
         await self._app(scope, receive, told)
 
 
-def _server_config(app: ASGIApp, log_level: str) -> uvicorn.Config:
+def _server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=connections(settings.head_timeout_s),
         ws="none",
         lifespan="on",
         log_config=None,
-        access_log=log_level == "debug",
+        access_log=False,  # api/access.py has one with ids
         server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S + _PARTING_S,
         backlog=_BACKLOG,
     )
 
 
-def _set_up_logging(level: str) -> None:
-    """Log to stderr; stdout has one line only. Other libraries' chatter starts at warnings."""
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("understudy").setLevel(level.upper())
-    logging.getLogger("uvicorn").setLevel(level.upper() if level != "info" else "WARNING")
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not _was_cancelled(record))
-
-
-def _was_cancelled(record: logging.LogRecord) -> bool:
-    """A stream that outlives the grace period is cut on purpose: no traceback for that."""
-    return record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+def _is_known(record: logging.LogRecord) -> bool:
+    """No traceback for a stream that is cut on purpose, and no second one for what the API has logged."""
+    problem = record.exc_info[1] if record.exc_info else None
+    return isinstance(problem, asyncio.CancelledError) or getattr(problem, "is_logged", False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from understudy import logs
 from understudy.bus.base import Bus, Signal
 from understudy.engine.endings import Change, end, take_over
 from understudy.engine.loop import Loop
@@ -85,11 +86,13 @@ class Worker:
             log.error("a run could not be brought to rest; the sweeper will", exc_info=failure)
 
     async def _work(self, run_id: str) -> None:
+        logs.tag(run_id=run_id)
         async with self._bus.signalled(run_id) as signal:  # first listen, then claim: no signal falls in between
             change = await self._store.write(lambda connection: self._claim(connection, run_id))
             if change is None:
                 return
             run = change.run
+            logs.tag(thread_id=run.thread_id)
             await self._bus.publish(run.id, run.attempt, change.events)
             if run.status == "in_progress":
                 await self._attend(run, signal)
