@@ -76,10 +76,12 @@ def serving(environment: Mapping[str, str]) -> Iterator[Serving]:
 
 def test_help_lists_the_commands_and_loads_nothing_heavy(environment: Mapping[str, str]) -> None:
     assert set(re.findall(r"^  (\w+)  ", run(environment, "--help").stdout, re.M)) == {
+        "backup",
         "demo",
         "doctor",
         "keys",
         "models",
+        "restore",
         "serve",
     }
     heavy = "{'fastapi', 'openai', 'pydantic', 'sqlalchemy', 'uvicorn', 'asyncio'} & set(sys.modules)"

@@ -16,12 +16,14 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES_P90 = 30
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "handler", "impl", "data", "misc", "common"}
 
-EVERYWHERE = {"protocol", "errors", "ids", ""}  # "" is the package itself: its version
-COMMANDS = {"cli", "serve", "demo", "doctor", "model_download", "keys", "__main__"}
+EVERYWHERE = {"protocol", "errors", "ids", "logs", ""}  # "" is the package itself: its version
+COMMANDS = {"backup", "cli", "connections", "serve", "demo", "doctor", "model_download", "keys", "__main__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
     "ids": set(),
+    "logs": {"errors"},
+    "metrics": {"protocol", "ids"},
     "protocol": {"errors", "ids"},
     "storage": EVERYWHERE,
     "bus": EVERYWHERE,
@@ -38,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config_file": EVERYWHERE | {"inference.dialect"},
     "app": EVERYWHERE
     | {"config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
-    | {"retrieval", "sandbox"},
+    | {"retrieval", "sandbox", "metrics"},
     "testing": EVERYWHERE | {"bus", "engine", "inference", "storage", "tools"},
 } | {command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference", "storage"} for command in COMMANDS}
 

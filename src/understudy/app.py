@@ -28,13 +28,17 @@ from understudy.api import (
     threads,
     webpages,
 )
+from understudy.api import metrics as api_metrics
+from understudy.api.access import Access, Meter
 from understudy.api.keyring import Keyring
+from understudy.api.limits import RootPath, TimeLimit
 from understudy.api.requests import Services
 from understudy.bus.local import LocalBus
 from understudy.config import Settings, models_config
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.loop import Loop
+from understudy.engine.retention import Retention
 from understudy.engine.retries import Refused
 from understudy.engine.service import RunService
 from understudy.engine.sweeper import Sweeper
@@ -44,12 +48,16 @@ from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
+from understudy.metrics import Metrics
+from understudy.storage import folder
 from understudy.storage import runs as run_rows
 from understudy.storage.sqlite import SqliteStore, sqlite_path
 
 log = logging.getLogger(__name__)
 
 V1 = "/v1"
+HEALTH_S = 5
+_PROBE = "UPDATE alembic_version SET version_num = version_num"
 NOUNS = (assistants, runs, threads, messages, steps, models)
 
 
@@ -61,14 +69,28 @@ class Parts:
     bus: LocalBus
     providers: ModelRoutes
     worker: Worker
-    sweeper: Sweeper
+    sweepers: list[Sweeper | Retention]
     services: Services
+    metrics: Metrics
+
+    async def measured(self) -> bytes:
+        """Return the page for Prometheus."""
+        return self.metrics.page(await self.store.read(run_rows.active_by_status))
+
+    async def wind_down(self) -> None:
+        """Hand every run back and end the streams of those who follow: the server is about to stop."""
+        await self.worker.stop()
+        self.services.followers.close()
+        await self.bus.close()
 
 
 def build(settings: Settings) -> FastAPI:
     """Put a server together. Nothing is opened before its lifespan begins."""
     parts = _parts(settings)
-    return web(settings, parts.services, _lifespan(parts, settings.host))
+    app = web(settings, parts.services, _lifespan(settings, parts), parts.metrics)
+    app.state.wind_down = parts.wind_down
+    app.state.measured = parts.measured
+    return app
 
 
 def store_of(settings: Settings) -> SqliteStore:
@@ -76,22 +98,28 @@ def store_of(settings: Settings) -> SqliteStore:
     return SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
 
 
-def web(settings: Settings, services: Services, lifespan: Any = None) -> FastAPI:
+def web(settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None) -> FastAPI:
     """Put the HTTP side together, over services that somebody else has made."""
     app = FastAPI(title="Understudy", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.services = services
     app.include_router(_v1())
     app.include_router(health.router)
+    app.include_router(api_metrics.router)
     errors.install(app)
     retries.install(app, services)
     app.openapi = lambda: openapi.document(app, [noun.router for noun in NOUNS], V1)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     if settings.strict_beta_header:
         app.add_middleware(middleware.BetaHeader)
-    app.add_middleware(middleware.BodyLimit, max_bytes=int(settings.max_body_bytes))
+    app.add_middleware(TimeLimit, seconds=settings.request_timeout_s)
+    max_bytes = int(settings.max_body_bytes)
+    app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s)
     app.add_middleware(rates.RequestRates)
     app.add_middleware(auth.Door, keyring=services.keyring)
     app.add_middleware(webpages.WebPages, keyring=services.keyring, origins=settings.cors_origins)
+    app.add_middleware(Access, meter=meter, log_content=settings.log_content)
     app.add_middleware(middleware.ResponseHeaders)
+    if settings.root_path:
+        app.add_middleware(RootPath, path=settings.root_path)
     return app
 
 
@@ -104,8 +132,10 @@ def _v1() -> APIRouter:
 
 def _parts(settings: Settings) -> Parts:
     clock = SystemClock()
-    store = store_of(settings)
-    bus = LocalBus(clock)
+    metrics = Metrics(clock)
+    store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous, on_commit=metrics.write_ended)
+    bus = LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
+    metrics.watch_queue(bus.depth)
     providers = ModelRoutes(
         models_config(settings), settings.cache_dir, fetch_image=ImageFetch() if settings.fetch_images else None
     )
@@ -125,7 +155,10 @@ def _parts(settings: Settings) -> Parts:
         keyring=_keyring(settings, store, clock),
         health=lambda: _health(store, providers),
     )
-    return Parts(store, bus, providers, worker, Sweeper(store, bus, clock), services)
+    sweepers: list[Sweeper | Retention] = [Sweeper(store, bus, clock)]
+    if settings.delete_threads_after_days is not None:
+        sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
+    return Parts(store, bus, providers, worker, sweepers, services, metrics)
 
 
 def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyring:
@@ -151,14 +184,15 @@ def _is_for_this_machine(host: str) -> bool:
     return all(webpages.is_loopback(str(place[0]).partition("%")[0]) for *_, place in found)
 
 
-def _lifespan(parts: Parts, host: str) -> Any:
+def _lifespan(settings: Settings, parts: Parts) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await parts.store.open()
-        await _refuse_strangers(host, parts.services.keyring)
-        await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
-        async with _background(parts):
-            yield
+        with folder.held(settings.data_dir, sqlite_path(settings.database_url)):
+            await parts.store.open()
+            await _refuse_strangers(settings.host, parts.services.keyring)
+            await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
+            async with _background(parts):
+                yield
 
     return lifespan
 
@@ -166,25 +200,27 @@ def _lifespan(parts: Parts, host: str) -> Any:
 @asynccontextmanager
 async def _background(parts: Parts) -> AsyncIterator[None]:
     working = asyncio.create_task(parts.worker.serve(), name="worker")
-    sweeping = asyncio.create_task(parts.sweeper.serve(), name="sweeper")
+    sweeping = [asyncio.create_task(sweeper.serve(), name=type(sweeper).__name__) for sweeper in parts.sweepers]
     try:
         yield
     finally:
-        sweeping.cancel()
-        await parts.bus.close()
-        await parts.worker.stop()
-        await asyncio.gather(working, sweeping, return_exceptions=True)
+        for task in sweeping:
+            task.cancel()
+        await parts.wind_down()
+        await asyncio.gather(working, *sweeping, return_exceptions=True)
         await parts.providers.aclose()
         await parts.store.close()
 
 
 async def _health(store: SqliteStore, providers: ModelRoutes) -> dict[str, Any]:
-    """The state of each part, and why it is off."""
+    """The state of each part, and why it is off. The database is well if it can be written to."""
     try:
-        await store.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        async with asyncio.timeout(HEALTH_S):
+            await store.write(lambda connection: connection.exec_driver_sql(_PROBE))
         database = {"state": "ok", "kind": "sqlite"}
     except Exception as problem:
-        database = {"state": "failed", "kind": "sqlite", "why": str(problem).splitlines()[0]}
+        why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
+        database = {"state": "failed", "kind": "sqlite", "why": why.partition("\n")[0]}
     status = "ok" if database["state"] == "ok" else "failed"
     parts = {"database": database, "bus": {"state": "ok", "kind": "local"}, "models": providers.status()}
     return {"status": status, "version": __version__, "parts": parts}

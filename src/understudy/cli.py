@@ -3,6 +3,7 @@
 An UnderstudyError becomes one sentence on stderr and exit code 1; a wrong command line is exit code 2.
 """
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +21,7 @@ _MODEL_SETTINGS = (
     "model_path",
     "default_upstream",
 )
+_PLACE_SETTINGS = ("config", "data_dir", "database_url")
 
 
 class _Cli(click.Group):
@@ -163,6 +165,25 @@ def keys_revoke_command(key_id: str, **flags: Any) -> None:
 
     keys.revoke(config.load(flags), key_id)
     click.echo(f"Key {key_id} is revoked.")
+
+
+@cli.command("backup", cls=_SettingsCommand, names=_PLACE_SETTINGS)
+@click.argument("dest", type=click.Path(path_type=Path))
+def backup_command(dest: Path, **flags: Any) -> None:
+    """Copy all that is kept into the new folder DEST, also while the server serves."""
+    from understudy import backup, config
+
+    click.echo(backup.save(config.load(flags), dest))
+
+
+@cli.command("restore", cls=_SettingsCommand, names=_PLACE_SETTINGS)
+@click.argument("src", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace what is there.")
+def restore_command(src: Path, force: bool, **flags: Any) -> None:
+    """Put back what the folder SRC holds. The server must not run."""
+    from understudy import backup, config
+
+    click.echo(backup.restore(config.load(flags), src, force=force))
 
 
 @cli.group("models")

@@ -5,6 +5,7 @@ value raises ConfigurationError with one sentence: what was got, where it came f
 way in.
 """
 
+import ipaddress
 import os
 import re
 import sys
@@ -94,6 +95,18 @@ def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
         if not re.fullmatch(r"https?://[^/*@\s]+", origin):
             raise ValueError("not an origin")
     return tuple(origin.lower() for origin in origins)
+
+
+def _root_path(path: str) -> str:
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise ValueError("not a path")
+    return path
+
+
+def _proxies(text: str) -> str:
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        ipaddress.ip_network(part)
+    return text
 
 
 Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -190,11 +203,52 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[
         ByteSize, Field(ge=1024), About("Largest JSON body of a request.", "bytes, or a size like 16MiB")
     ] = ByteSize(16 * MiB)
+    head_timeout_s: Annotated[
+        Seconds, About("Seconds within which a request's headers must have come.", "a number above 0")
+    ] = 20.0
+    body_timeout_s: Annotated[
+        Seconds,
+        About("Seconds for a request's body; longer if it comes at 16 KiB a second.", "a number above 0"),
+    ] = 30.0
+    request_timeout_s: Annotated[
+        Seconds,
+        About("Seconds until a request that has no answer yet is given up.", "a number above 0; held polls need 25"),
+    ] = 120.0
+    root_path: Annotated[
+        str,
+        AfterValidator(_root_path),
+        About("Path below which a proxy serves this server.", "a path like /assistants, without a slash at its end"),
+    ] = ""
+    trusted_proxies: Annotated[
+        str,
+        AfterValidator(_proxies),
+        About("Proxies whose X-Forwarded-For and -Proto are believed.", "addresses or networks, separated by commas"),
+    ] = ""
+    tls_cert: Annotated[
+        Folder | None, About("PEM file with the certificate: the server speaks HTTPS then.", "a file's path")
+    ] = None
+    tls_key: Annotated[Folder | None, About("PEM file with the certificate's key.", "a file's path")] = None
+    event_log_s: Annotated[
+        Seconds,
+        About("Seconds that a run's events stay in memory past its last one.", "a number above 0"),
+    ] = 600.0
+    delete_threads_after_days: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False),
+        About("Days after which a thread that nobody has used is deleted; unset: never.", "a number above 0"),
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         LowerCase,
         About("How much goes to the log on stderr.", "debug, info, warning or error"),
     ] = "info"
+
+    log_format: Annotated[Literal["text", "json"], LowerCase, About("How a line of the log looks.", "text or json")] = (
+        "text"
+    )
+    log_content: Annotated[
+        bool, About("Log the bodies of requests too: what people write stands in the log then.", "true or false")
+    ] = False
 
     default_upstream: Annotated[
         str | None,

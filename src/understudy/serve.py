@@ -3,39 +3,52 @@
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
+import ssl
 import sys
+import threading
 from collections.abc import MutableMapping
+from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from understudy import config, model_download
+from understudy import config, logs, model_download
 from understudy.app import build
 from understudy.config import Settings
+from understudy.connections import connections
 from understudy.errors import ConfigurationError, UnderstudyError
 
 log = logging.getLogger(__name__)
 
 _GRACE_S = 5  # how long streams may go on after a SIGTERM
+_PARTING_S = 2  # how long clients then have to take their streams' last event
+_LAST_S = 9  # when the process ends whatever still hangs: a disk, an upstream, a client that does not read
 _KEEP_ALIVE_S = 75  # longer than the SDKs keep an idle connection: theirs to close, so no request meets a closed one
 _BACKLOG = 2048
 
 
 def serve(settings: Settings) -> None:
     """Serve until a signal comes. Raises UnderstudyError if the server cannot start."""
-    _set_up_logging(settings.log_level)
+    logs.set_up(settings.log_level, settings.log_format, content=settings.log_content)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not _is_known(record))
     for remark in config.unknown_variables():
         log.warning("%s", remark)
     if model_download.is_wanted(settings) and not model_download.is_there(settings):
         log.warning("the embedded model is not there yet: run `understudy models fetch`, or give --model-url")
+    check_tls(settings)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn hands the signal on to these when it is done
         signal.signal(number, lambda *_: sys.exit(0))
     listener = bind(settings.host, settings.port)
-    start = _Start(build(settings))
-    server = _Server(_server_config(start, settings.log_level), address(settings.host, listener))
+    app = build(settings)
+    start = _Start(app)
+    server = _Server(
+        _server_config(start, settings), address(settings.host, listener, tls=settings.tls_cert is not None), app
+    )
     try:
         server.run(sockets=[listener])
     except SystemExit:
@@ -44,6 +57,20 @@ def serve(settings: Settings) -> None:
         raise start.failure from None
     finally:
         listener.close()
+
+
+def check_tls(settings: Settings) -> None:
+    """Raise ConfigurationError if the certificate and its key are not a pair that can be served."""
+    if settings.tls_cert is None:
+        if settings.tls_key is not None:
+            raise ConfigurationError("tls_key is given without tls_cert; give both")
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except OSError as problem:  # ssl's own errors are of this kind
+        why = problem.strerror or str(problem)
+        raise ConfigurationError(f"tls_cert {settings.tls_cert} and its key cannot be used: {why}") from None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -65,10 +92,10 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address(host: str, listener: socket.socket) -> str:
+def address(host: str, listener: socket.socket, *, tls: bool = False) -> str:
     """Return the server's URL, with the port it really has."""
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{listener.getsockname()[1]}"
+    return f"http{'s' if tls else ''}://{name}:{listener.getsockname()[1]}"
 
 
 def _words(problem: OSError) -> str:
@@ -78,16 +105,41 @@ def _words(problem: OSError) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, once it does."""
+    """Says where it listens, once it does; ends in good order, and in time."""
 
-    def __init__(self, server_config: uvicorn.Config, url: str) -> None:
+    def __init__(self, server_config: uvicorn.Config, url: str, app: FastAPI) -> None:
         super().__init__(server_config)
         self._url = url
+        self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             print(f"Understudy is listening on {self._url}", flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal. From here on the clock runs, also where the event loop itself hangs."""
+        if not self.should_exit:
+            last = threading.Timer(_LAST_S, _end_now)
+            last.daemon = True
+            last.start()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take nothing new, answer held polls; after the grace hand runs back and end streams."""
+        self._app.state.services.followers.release_polls()
+        ending = asyncio.create_task(self._end_streams(), name="end of the grace")
+        await super().shutdown(sockets)
+        ending.cancel()
+
+    async def _end_streams(self) -> None:
+        await asyncio.sleep(_GRACE_S)
+        await self._app.state.wind_down()
+
+
+def _end_now() -> None:
+    log.warning("something still hangs %d s after the signal to stop: ending without it", _LAST_S)
+    os._exit(0)  # the truth is in the database, and the next start takes up what was under way
 
 
 class _Start:
@@ -112,29 +164,26 @@ class _Start:
         await self._app(scope, receive, told)
 
 
-def _server_config(app: ASGIApp, log_level: str) -> uvicorn.Config:
+def _server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=connections(settings.head_timeout_s),
         ws="none",
         lifespan="on",
         log_config=None,
-        access_log=log_level == "debug",
+        access_log=False,  # api/access.py has one with ids
         server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=_GRACE_S + _PARTING_S,
         backlog=_BACKLOG,
     )
 
 
-def _set_up_logging(level: str) -> None:
-    """Log to stderr; stdout has one line only. Other libraries' chatter starts at warnings."""
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("understudy").setLevel(level.upper())
-    logging.getLogger("uvicorn").setLevel(level.upper() if level != "info" else "WARNING")
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not _was_cancelled(record))
-
-
-def _was_cancelled(record: logging.LogRecord) -> bool:
-    """A stream that outlives the grace period is cut on purpose: no traceback for that."""
-    return record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+def _is_known(record: logging.LogRecord) -> bool:
+    """No traceback for a stream that is cut on purpose, and no second one for what the API has logged."""
+    problem = record.exc_info[1] if record.exc_info else None
+    return isinstance(problem, asyncio.CancelledError) or getattr(problem, "is_logged", False)

@@ -20,10 +20,23 @@ MODEL_KEY = "sk-upstream-secret-4711"
 class Server:
     """One `understudy serve` on a data folder. Settings are environment variables."""
 
-    def __init__(self, data_dir: Path, model_url: str, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        model_url: str,
+        settings: Mapping[str, str] | None = None,
+        *,
+        python: Path = Path(sys.executable),
+        cwd: Path | None = None,
+    ) -> None:
+        """`python` and `cwd`: another environment than the suite's, away from the tree."""
+        self._python = python
+        self._cwd = cwd
         self.data_dir = data_dir
         self.url = ""
-        self._env = _environment(data_dir, model_url, settings or {})
+        self.environment = _environment(data_dir, model_url, settings or {})
+        if cwd is not None:  # away from the tree, and from the paths that lead to it
+            self.environment.pop("PYTHONPATH", None)
         self._log = data_dir.parent / f"{data_dir.name}.stderr"
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
@@ -36,9 +49,11 @@ class Server:
 
     def start(self) -> "Server":
         """Start, and wait for the line that says where the server listens. A second start keeps the port."""
-        command = [sys.executable, "-m", "understudy", "serve", "--port", str(self._port)]
+        command = [str(self._python), "-m", "understudy", "serve", "--port", str(self._port)]
         with self._log.open("a") as log:
-            self._process = subprocess.Popen(command, env=self._env, stdout=subprocess.PIPE, stderr=log, text=True)
+            self._process = subprocess.Popen(
+                command, env=self.environment, cwd=self._cwd, stdout=subprocess.PIPE, stderr=log, text=True
+            )
         self.url = self._wait_until_listening(self._process)
         self._port = int(self.url.rsplit(":", 1)[1])
         return self
@@ -48,6 +63,15 @@ class Server:
         assert self._process
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(_STOP_S)
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process
+        self._process.send_signal(number)
 
     def stop(self) -> int | None:
         """Ask the server to end; return its exit code."""
@@ -65,11 +89,6 @@ class Server:
         while self._wires:
             self._wires.pop().close()
         self.stop()
-
-    @property
-    def pid(self) -> int:
-        assert self._process
-        return self._process.pid
 
     @property
     def stderr(self) -> str:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 from tests.storage import pages_contract, queries_contract, store_contract
 from tests.storage.builders import PROJECT, migrated, stored_thread, thread
 
 from understudy.errors import Unavailable
 from understudy.storage import threads
+from understudy.storage.faults import StorageFault
 from understudy.storage.sqlite import MAX_GROUP, SqliteStore, sqlite_path
 
 counter = store_contract.counter
@@ -161,7 +161,7 @@ async def test_a_full_disk_is_told_to_all_whose_changes_are_lost(store: SqliteSt
     outcomes = await asyncio.gather(*adds, return_exceptions=True)
     rows = await store.read(lambda connection: connection.exec_driver_sql("SELECT id FROM threads").scalars().all())
     confirmed = [new.id for new, outcome in zip(made, outcomes, strict=True) if outcome is None]
-    assert any(isinstance(outcome, OperationalError) for outcome in outcomes)
+    assert any(isinstance(outcome, StorageFault) for outcome in outcomes)
     assert set(confirmed) <= set(rows)
     await store.write(lambda connection: _pragma(connection, "max_page_count=1000000"))
     await stored_thread(store)
@@ -178,7 +178,7 @@ async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     path.write_bytes(b"not a database at all, but long enough to be mistaken for the header of one" * 40)
     store = SqliteStore(path)
-    with pytest.raises(Exception, match="not a database"):
+    with pytest.raises(StorageFault, match=r"is damaged: .* SQLite says: file is not a database\."):
         await store.open()
     await store.close()
 

@@ -9,9 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from understudy.api.errors import answer, refusal
 from understudy.api.keyring import Caller, Keyring
-from understudy.errors import ApiError, Unauthorized
+from understudy.errors import ApiError, Forbidden, Unauthorized
 
-OPEN = frozenset({"/health", "/openapi.json"})
+OPEN = frozenset({"/health", "/metrics", "/openapi.json"})
 PROJECT_HEADER = "openai-project"
 _SHOWN_AT_START, _SHOWN_AT_END = 8, 4
 _MAX_STARS = 100
@@ -60,6 +60,15 @@ class Door:
         if found is None and not is_open:
             raise Unauthorized(WRONG_KEY.format(masked(secret)), code="invalid_api_key") if secret else _no_key()
         return _in_project(found, headers) if found else None
+
+
+def require_admin(scope: Scope) -> None:
+    """Let in admins only, where there are keys. Raises Unauthorized, Forbidden."""
+    caller: Caller | None = scope["caller"]
+    if caller is None:
+        raise _no_key()
+    if caller.key_id is not None and not caller.admin:
+        raise Forbidden("This needs an admin key: make one with `understudy keys create --admin`.")
 
 
 def _no_key() -> Unauthorized:

@@ -98,7 +98,9 @@ def _unavailable(_: Request, error: Exception) -> JSONResponse:
 
 
 def _defect(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     request_id = request.scope.get("request_id", "unknown")
+    facts = {"request_id": request_id, "method": request.method, "path": request.url.path}
+    log.error("a request failed on a defect of this server", exc_info=error, extra={"facts": facts})
+    error.is_logged = True  # type: ignore[attr-defined]  # the server below would log it again
     text = SERVER_FAILURE.format(request_id=request_id)
     return answer(500, text, kind="server_error", headers={"x-request-id": request_id})

@@ -1,5 +1,6 @@
 """What happens to every request: its id, its time, its limits."""
 
+import asyncio
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -11,6 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from understudy.api.errors import answer
 
 OPENAI_VERSION = "2020-10-01"
+SLOWEST_BYTES_PER_S = 16 * 1024
+"""A body may take longer than its timeout if it comes at this rate."""
+_LAST = {"connection": "close"}  # what is left of the body will not be read
 _BETA_PATHS = ("/v1/assistants", "/v1/threads")
 _BETA_MISSING = (
     "You must provide the 'OpenAI-Beta' header to access the Assistants API. "
@@ -48,29 +52,44 @@ def _add_headers(message: MutableMapping[str, Any], scope: Scope, began: float) 
 
 
 class BodyLimit:
-    """Refuse bodies that are too large, before they are held in memory."""
+    """Refuse bodies that are too large before they are held in memory, and those that come too slowly."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                text = f"The request's body is larger than this server takes ({self._max_bytes} bytes)."
-                await answer(413, text)(scope, receive, send)
-                return
-            if not message.get("more_body", False):
-                break
+        try:
+            body = await self._read(receive)
+        except TimeoutError:
+            text = f"The request's body did not come within {self._timeout_s:g} s; send it faster, or send less."
+            await answer(408, text, headers=_LAST)(scope, receive, send)
+            return
+        if body is None:
+            return
+        if len(body) > self._max_bytes:
+            text = f"The request's body is larger than this server takes ({self._max_bytes} bytes)."
+            await answer(413, text, headers=_LAST)(scope, receive, send)
+            return
         await self._app(scope, _replayed(bytes(body), receive), send)
+
+    async def _read(self, receive: Receive) -> bytearray | None:
+        """Return the body as far as it may go; None if the client left."""
+        body = bytearray()
+        async with asyncio.timeout(self._timeout_s) as limit:
+            deadline = limit.when() or 0.0
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                body += message.get("body", b"")
+                if len(body) > self._max_bytes or not message.get("more_body", False):
+                    return body
+                limit.reschedule(deadline + len(body) / SLOWEST_BYTES_PER_S)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from understudy.bus.base import LiveEvent
 from understudy.engine.follow import LOOK_EVERY_S
+from understudy.errors import Unavailable
 from understudy.protocol.events import DONE, ERROR
 
 log = logging.getLogger(__name__)
@@ -39,9 +40,12 @@ async def _encoded(events: AsyncGenerator[LiveEvent | None, None]) -> AsyncItera
                 elif silent_s >= COMMENT_EVERY_S:
                     silent_s = 0.0
                     yield _COMMENT
+    except Unavailable as reason:
+        yield _error(str(reason))
+        return
     except Exception:
         log.exception("a stream broke off")
-        yield _error()
+        yield _error(_FAILED)
         return
     yield _DONE
 
@@ -51,7 +55,7 @@ def encode(live: LiveEvent) -> bytes:
     return f"event: {live.event.name}\ndata: {live.event.data}\nid: {live.id}\n\n".encode()
 
 
-def _error() -> bytes:
+def _error(message: str) -> bytes:
     """The specification has the error itself as data, the SDKs look for it under `error`: both are given."""
-    error = {"message": _FAILED, "type": "server_error", "param": None, "code": None}
+    error = {"message": message, "type": "server_error", "param": None, "code": None}
     return f"event: {ERROR}\ndata: {json.dumps(error | {'error': error})}\n\n".encode()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakSet, WeakValueDictionary
@@ -83,7 +83,16 @@ class LocalBus:
     of an earlier process is never mistaken for one of this process.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        linger_s: float = LINGER_S,
+        listener: Callable[[str, Sequence[Event]], None] | None = None,
+    ) -> None:
+        """`linger_s`: how long a log outlives its last event; `listener` hears every event that is published."""
+        self._linger_s = linger_s
+        self._listener = listener
         self._clock = clock or SystemClock()
         self._n = int(self._clock.now() * 1000)
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()
@@ -95,6 +104,10 @@ class LocalBus:
         self._signals: dict[str, set[asyncio.Event]] = {}
         self._closed = False
         self._sweep_at = 0.0
+
+    def depth(self) -> int:
+        """Return how many runs wait for a worker."""
+        return len(self._waiting)
 
     async def enqueue(self, run_id: str) -> None:
         if run_id not in self._waiting:
@@ -121,6 +134,8 @@ class LocalBus:
         self._size += log.size - before
         log.wake()
         self._bound()
+        if self._listener is not None:
+            self._listener(run_id, events)
         return ids
 
     async def subscribe(self, run_id: str, after: EventId | None = None) -> Subscription | None:
@@ -177,7 +192,7 @@ class LocalBus:
         now = self._clock.now()
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_EVERY_S
-            self._drop_old_logs(now - LINGER_S)
+            self._drop_old_logs(now - self._linger_s)
         log = self._logs.pop(run_id, None) or self._awaited.pop(run_id, None) or _Log()
         self._logs[run_id] = log
         return log

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from understudy.bus.base import Bus, EventId, LiveEvent, Subscription
 from understudy.engine.transitions import told
-from understudy.errors import NotFound
+from understudy.errors import NotFound, Unavailable
 from understudy.ids import Clock
 from understudy.protocol.events import RUN_ENDS, STREAM_ENDS, Event, event
 from understudy.protocol.messages import Message
@@ -22,6 +22,11 @@ from understudy.storage.runs import RunRecord
 
 LOOK_EVERY_S = 3.0
 """How often a silent follower looks at the row: a lost event must not hang it."""
+
+STOPPING = (
+    "The server is stopping. The run goes on when it is back: retrieve it, or follow it at "
+    "GET /v1/threads/{thread_id}/runs/{run_id}/events with the last event's id as Last-Event-ID."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,16 @@ class Followers:
         self._store = store
         self._bus = bus
         self._clock = clock
+        self._hold_polls = True
+        self._closed = False
+
+    def release_polls(self) -> None:
+        """Answer whoever waits for a run's rest with the run as it is, within moments, from now on."""
+        self._hold_polls = False
+
+    def close(self) -> None:
+        """End every stream once it has told what is known: raises Unavailable in each."""
+        self._hold_polls, self._closed = False, True
 
     async def follow(self, run_id: str, place: Subscription) -> AsyncGenerator[LiveEvent | None, None]:
         """Yield a run's events up to the first at which a client's stream ends; None when nothing happened for long.
@@ -60,8 +75,10 @@ class Followers:
         """
         seen = 0
         while True:
-            live = await place.next(LOOK_EVERY_S)
+            live = await place.next(0 if self._closed else LOOK_EVERY_S)
             if live is None:
+                if self._closed:
+                    raise Unavailable(STOPPING)
                 run = await self._store.read(lambda connection: runs.find(connection, run_id))
                 if run is None:
                     return
@@ -137,7 +154,7 @@ class Followers:
         while True:
             run = await self._store.read(read)
             left = until - self._clock.now()
-            if run.status in RESTING or left <= 0:
+            if run.status in RESTING or left <= 0 or not self._hold_polls:
                 return run
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOK_EVERY_S)):

@@ -11,6 +11,7 @@ from understudy.engine.endings import Change, end
 from understudy.ids import Clock
 from understudy.storage import posts, runs
 from understudy.storage.base import Store
+from understudy.storage.faults import StorageFault
 from understudy.storage.runs import RunRecord
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,15 @@ class Sweeper:
 
     async def serve(self) -> None:
         """Sweep until cancelled."""
+        complaint = ""
         while True:
             try:
                 await self.sweep()
+                complaint = ""
+            except StorageFault as fault:
+                if complaint != str(fault):  # once, not every two seconds for as long as a disk is full
+                    log.warning("the sweeper could not sweep. %s", fault)
+                complaint = str(fault)
             except Exception:
                 log.exception("the sweeper could not sweep")
             await asyncio.sleep(EVERY_S)

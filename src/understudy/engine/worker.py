@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from understudy import logs
 from understudy.bus.base import Bus, Signal
 from understudy.engine.endings import Change, end, take_over
 from understudy.engine.loop import Loop
@@ -16,12 +17,16 @@ from understudy.ids import Clock
 from understudy.protocol.runs import FINAL, LastError
 from understudy.storage import runs
 from understudy.storage.base import Store
+from understudy.storage.faults import StorageFault
 from understudy.storage.runs import RunRecord
 
 log = logging.getLogger(__name__)
 
 UNKNOWN: LastError = {"code": "server_error", "message": "Sorry, something went wrong."}
 RENEWALS_PER_LEASE = 3
+STOP_S = 1.5
+CALL_OFF_S = 1.0
+"""How long a drive that is called off may take to let go of its upstream."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,20 +72,27 @@ class Worker:
         self._stopping = True
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_S)  # a disk that hangs must not hold up the goodbyes
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._slots.release()
-        if not task.cancelled() and (failure := task.exception()):
+        if task.cancelled() or (failure := task.exception()) is None:
+            return
+        if isinstance(failure, StorageFault):
+            log.warning("a run could not be brought to rest; the sweeper will. %s", failure)
+        else:
             log.error("a run could not be brought to rest; the sweeper will", exc_info=failure)
 
     async def _work(self, run_id: str) -> None:
+        logs.tag(run_id=run_id)
         async with self._bus.signalled(run_id) as signal:  # first listen, then claim: no signal falls in between
             change = await self._store.write(lambda connection: self._claim(connection, run_id))
             if change is None:
                 return
             run = change.run
+            logs.tag(thread_id=run.thread_id)
             await self._bus.publish(run.id, run.attempt, change.events)
             if run.status == "in_progress":
                 await self._attend(run, signal)
@@ -126,6 +138,8 @@ class Worker:
             await self._loop.drive(run)
         except LeaseLost:
             log.info("run %s was taken away", run.id)
+        except StorageFault as fault:
+            log.warning("run %s is left to be taken up again. %s", run.id, fault)
         except UpstreamError as failure:
             await self._settle(run, {"code": failure.code, "message": failure.message})
         except UnderstudyError as failure:
@@ -156,9 +170,9 @@ class Worker:
             await self._bus.publish(run.id, run.attempt, change.events)
 
     async def _hand_back(self, run: RunRecord) -> None:
-        """Let the lease lapse now."""
+        """Let the lease lapse now. A server that stops in good order has not failed at the run: it is not a try."""
         with suppress(UnderstudyError):
-            await self._store.write(lambda connection: runs.renew(connection, run, 0.0))
+            await self._store.write(lambda connection: runs.hand_back(connection, run))
             await self._bus.enqueue(run.id)
 
     async def _keep_leases(self) -> None:
@@ -174,6 +188,9 @@ class Worker:
                         held for held in everything if not runs.renew(connection, held.run, until)
                     ]
                 )
+            except StorageFault as fault:
+                log.warning("leases could not be renewed. %s", fault)
+                continue
             except Exception:
                 log.exception("leases could not be renewed")
                 continue
@@ -185,4 +202,4 @@ async def _call_off(driving: asyncio.Future[None]) -> None:
     """Stop the drive if it still goes on; closing its model stream aborts the call upstream."""
     if not driving.done():
         driving.cancel()
-        await asyncio.wait({driving})
+        await asyncio.wait({driving}, timeout=CALL_OFF_S)

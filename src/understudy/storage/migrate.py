@@ -21,7 +21,7 @@ def upgrade_sqlite(engine: Engine, path: Path) -> None:
     head = _head()
     if current == head:
         return
-    _refuse_newer(current)
+    refuse_newer(current)
     if current is not None:
         copy = path.with_name(f"{path.name}.before-{head}")
         _back_up(engine, copy)
@@ -31,8 +31,11 @@ def upgrade_sqlite(engine: Engine, path: Path) -> None:
 
 def _back_up(engine: Engine, copy: Path) -> None:
     """Copy a database, not its file: after a kill the newest changes are still in the log beside it."""
-    with engine.connect() as connection, closing(sqlite3.connect(copy)) as target:
+    half = copy.with_name(f"{copy.name}.half")
+    half.unlink(missing_ok=True)
+    with engine.connect() as connection, closing(sqlite3.connect(half)) as target:
         cast("Any", connection.connection.driver_connection).backup(target)
+    half.replace(copy)
 
 
 def upgrade(engine: Engine) -> None:
@@ -65,7 +68,8 @@ def _head() -> str:
     return _revisions()[-1]
 
 
-def _refuse_newer(current: str | None) -> None:
+def refuse_newer(current: str | None) -> None:
+    """Raise ConfigurationError for a schema of a later version."""
     if current is not None and current not in _revisions():
         raise ConfigurationError(
             f"the database has schema {current}, which is newer than this server's {_head()}; upgrade the server"

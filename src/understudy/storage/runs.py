@@ -157,6 +157,13 @@ def renew(connection: Connection, run: RunRecord, lease_until: float) -> bool:
     return connection.execute(update(runs).where(*held).values(lease_until=lease_until)).rowcount == 1
 
 
+def hand_back(connection: Connection, run: RunRecord) -> bool:
+    """End a worker's lease as if the run had never been claimed; False if it was no longer its own."""
+    held = (runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.status == "in_progress")
+    values = {"lease_until": 0.0, "tries": runs.c.tries - 1}
+    return connection.execute(update(runs).where(*held).values(values)).rowcount == 1
+
+
 def set_metadata(connection: Connection, run_id: str, metadata: dict[str, str]) -> None:
     """Replace a run's metadata."""
     connection.execute(update(runs).where(runs.c.id == run_id).values({"metadata": metadata}))
@@ -168,6 +175,12 @@ def needing_care(connection: Connection, now: float) -> list[RunRecord]:
     unheld: ColumnElement[bool] = ~waiting & (runs.c.lease_until < now)
     statement = select(runs).where(runs.c.status.in_(ACTIVE), or_(runs.c.expires_at <= now, unheld))
     return [_record(row) for row in connection.execute(statement.order_by(runs.c.lease_until)).mappings()]
+
+
+def active_by_status(connection: Connection) -> dict[str, int]:
+    """Count the runs that are not final, by status."""
+    statement = select(runs.c.status, func.count()).where(runs.c.status.in_(ACTIVE)).group_by(runs.c.status)
+    return dict.fromkeys(ACTIVE, 0) | dict(connection.execute(statement).tuples().all())
 
 
 def release_all(connection: Connection) -> None:

@@ -9,16 +9,18 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from understudy.errors import Unavailable
-from understudy.storage import migrate
+from understudy.storage import faults, migrate
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -33,7 +35,15 @@ _Job = tuple[Callable[[Connection], Any], "Future[Any]"]
 class SqliteStore:
     """A database in one file, used by one server."""
 
-    def __init__(self, path: Path, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> None:
+    def __init__(
+        self,
+        path: Path,
+        synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+        *,
+        on_commit: Callable[[float], None] | None = None,
+    ) -> None:
+        """`on_commit` hears, in the writer's thread, how many seconds each group of changes took."""
+        self._on_commit = on_commit
         self._path = path
         self._synchronous = synchronous
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -45,7 +55,10 @@ class SqliteStore:
 
     async def open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(migrate.upgrade_sqlite, self._write_engine, self._path)
+        try:
+            await asyncio.to_thread(migrate.upgrade_sqlite, self._write_engine, self._path)
+        except DBAPIError as problem:
+            raise faults.told(problem) from None
         self._writer_thread.start()
 
     async def read(self, query: Callable[[Connection], T]) -> T:
@@ -74,13 +87,17 @@ class SqliteStore:
             raise Unavailable("the database is closed: the server is stopping")
 
     def _read(self, query: Callable[[Connection], T]) -> T:
-        with self._read_engine.begin() as connection:
-            return query(connection)
+        try:
+            with self._read_engine.begin() as connection:
+                return query(connection)
+        except DBAPIError as problem:
+            raise faults.told(problem) from None
 
     def _engine(self, begin: str, pool_size: int) -> Engine:
         engine = create_engine(
             f"sqlite:///{self._path}",
             poolclass=QueuePool,
+            hide_parameters=True,  # a statement that fails must not carry people's messages into the log
             pool_size=pool_size,
             connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
         )
@@ -104,7 +121,10 @@ class SqliteStore:
         while True:
             group, stop = self._next_group()
             if group:
+                began = time.perf_counter()
                 self._commit(group)
+                if self._on_commit is not None:
+                    self._on_commit(time.perf_counter() - began)
             if stop:
                 return
 
@@ -125,15 +145,17 @@ class SqliteStore:
         try:
             with self._write_engine.begin() as connection:
                 outcomes = [self._apply(connection, job, alone=len(group) == 1) for job in group]
-        except BaseException as failure:  # the transaction as a whole failed: nobody's change was kept
-            if len(group) > 1 or not isinstance(failure, Exception):
+        except BaseException as trouble:  # the transaction as a whole failed: nobody's change was kept
+            failure = faults.told(trouble)
+            foreseen = isinstance(failure, faults.StorageFault) or (len(group) == 1 and isinstance(trouble, Exception))
+            if not foreseen:
                 log.exception("a group of %d changes could not be committed", len(group))
             outcomes = [(done, None, failure) for _, done in group]
         for done, value, problem in outcomes:
             if problem is None:
                 done.set_result(value)
             else:
-                done.set_exception(problem)
+                done.set_exception(faults.told(problem))
 
     def _apply(
         self, connection: Connection, job: _Job, *, alone: bool

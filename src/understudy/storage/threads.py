@@ -1,17 +1,20 @@
 """Queries on threads."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from understudy.errors import NotFound
 from understudy.protocol.threads import Thread
 from understudy.storage import posts
 from understudy.storage.rows import allot_in_project, insert
-from understudy.storage.schema import messages, model_calls, runs, steps, threads
+from understudy.storage.schema import ACTIVE, messages, model_calls, runs, steps, threads
 
 NOUN = "thread"
+_CONTENTS = (messages, steps, model_calls, runs)
+_TOMBSTONE = {"deleted": True, "metadata": {}, "tool_resources": {}}
 
 
 def _thread(row: RowMapping) -> Thread:
@@ -55,8 +58,57 @@ def change(connection: Connection, project: str, thread_id: str, values: dict[st
 def delete(connection: Connection, project: str, thread_id: str) -> None:
     """Remove a thread with all that is in it; a tombstone stays. Raises NotFound."""
     lock(connection, project, thread_id)
-    for table in (messages, steps, model_calls, runs):
+    for table in _CONTENTS:
         connection.execute(delete_from(table).where(table.c.thread_id == thread_id))
     posts.forget_thread(connection, thread_id)
-    tombstone = {"deleted": True, "metadata": {}, "tool_resources": {}}
-    connection.execute(update(threads).where(threads.c.id == thread_id).values(tombstone))
+    connection.execute(update(threads).where(threads.c.id == thread_id).values(_TOMBSTONE))
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A batch of all threads: those not used since a moment, and those deleted but not yet emptied; `last` is its end.
+
+    No `last`: there are no further threads.
+    """
+
+    unused: list[str]
+    unemptied: list[str]
+    last: str | None
+
+
+def unused(connection: Connection, after: str, limit: int, count: int) -> Old:
+    """Look at the next `count` threads, of whichever project, for those not used since `limit`."""
+    batch = select(threads.c.id).where(threads.c.id > after).order_by(threads.c.id).limit(count)
+    ids = connection.execute(batch).scalars().all()
+    here = threads.c.id.in_(ids)
+    old = connection.execute(select(threads.c.id).where(here, _is_unused(limit))).scalars().all()
+    full = or_(*(exists().where(table.c.thread_id == threads.c.id) for table in _CONTENTS))
+    dead = connection.execute(select(threads.c.id).where(here, threads.c.deleted, full)).scalars().all()
+    return Old(list(old), list(dead), ids[-1] if len(ids) == count else None)
+
+
+def bury_if_unused(connection: Connection, thread_id: str, limit: int) -> bool:
+    """Make a thread a tombstone, leaving what was in it to `empty`; False if somebody has used it meanwhile."""
+    statement = update(threads).where(threads.c.id == thread_id, _is_unused(limit)).values(_TOMBSTONE)
+    return connection.execute(statement).rowcount == 1
+
+
+def empty(connection: Connection, thread_id: str, count: int) -> int:
+    """Remove up to `count` rows of what was in a deleted thread; return how many."""
+    for table in _CONTENTS:
+        some = select(table.c.id).where(table.c.thread_id == thread_id).limit(count)
+        if gone := connection.execute(delete_from(table).where(table.c.id.in_(some))).rowcount:
+            return gone
+    return 0
+
+
+def _is_unused(limit: int) -> ColumnElement[bool]:
+    def has(table: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        return exists().where(table.c.thread_id == threads.c.id, *conditions)
+
+    return and_(
+        ~threads.c.deleted,
+        threads.c.created_at < limit,
+        ~has(messages, messages.c.created_at >= limit),
+        ~has(runs, or_(runs.c.created_at >= limit, runs.c.status.in_(ACTIVE))),
+    )

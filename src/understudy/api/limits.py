@@ -1,0 +1,52 @@
+"""What the way to the server asks for: an end to requests that take for ever, and a path to live below."""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from understudy.api.errors import answer
+
+
+class TimeLimit:
+    """End a request that has not begun to answer in time. Event streams begin at once and last as long as their run."""
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+        limit = asyncio.timeout(self._seconds)
+
+        async def watching(message: Message) -> None:
+            nonlocal started
+            if not started:
+                started = True
+                limit.reschedule(None)  # from here on the client's own pace counts
+            await send(message)
+
+        try:
+            async with limit:
+                await self._app(scope, receive, watching)
+        except TimeoutError:
+            if started or not limit.expired():
+                raise
+            text = f"The server took longer than {self._seconds:g} s over this request, and gave up."
+            await answer(503, text, kind="server_error")(scope, receive, send)
+
+
+class RootPath:
+    """Serve below a path: behind a proxy that passes it on as well as behind one that takes it off."""
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self._app = app
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(f"{self._path}/"):
+            raw = scope["raw_path"].removeprefix(self._path.encode("ascii"))
+            scope = {**scope, "path": scope["path"].removeprefix(self._path), "raw_path": raw}
+        await self._app(scope, receive, send)

@@ -1,0 +1,175 @@
+"""Limits on time and size, a proxy in front, TLS: over real sockets."""
+
+import json
+import socket
+import sqlite3
+import ssl
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.conftest import MakeServer
+from tests.harness.server import Server
+from tests.harness.wire import Wire
+
+SECONDS = 6.0
+HEAD = b"POST /v1/threads HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer k\r\n"
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=10)
+
+
+def drip(plain: socket.socket, data: bytes, every_s: float = 0.1, piece: bytes = b"") -> tuple[float, bytes]:
+    """Send byte by byte, or piece by piece, until the server closes; return after how long, and what it said."""
+    began, said = time.monotonic(), b""
+    plain.settimeout(every_s)
+    for number in range(round(SECONDS / every_s)):
+        try:
+            plain.sendall(piece or data[number : number + 1])
+            heard = plain.recv(65_536)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            heard = b""
+        said += heard
+        if not heard:
+            return time.monotonic() - began, said
+    raise AssertionError(f"still open after {SECONDS} s: {said!r}")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "rest"),
+    [(b"", b"GET / HTTP/1.1\r\nX-Slow: "), (b"GET / HTTP/1.1\r\nHost: a\r\n", b"X-Slow: "), (b"\r\n", b"\r\n" * 99)],
+)
+def test_headers_that_come_byte_by_byte_are_cut_off(make_server: MakeServer, beginning: bytes, rest: bytes) -> None:
+    server = make_server(UNDERSTUDY_HEAD_TIMEOUT_S="1")
+    with connect(server) as plain:
+        plain.sendall(beginning)
+        after, said = drip(plain, rest + b"y" * 100)
+        assert 0.9 < after < 3
+        assert said == b""
+
+
+def test_a_second_request_on_a_connection_has_the_same_limit(make_server: MakeServer) -> None:
+    server = make_server(UNDERSTUDY_HEAD_TIMEOUT_S="1")
+    with connect(server) as plain:
+        plain.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer k\r\n\r\n")
+        assert plain.recv(65_536).startswith(b"HTTP/1.1 200")
+        time.sleep(1.5)  # an idle connection is let be
+        after, _ = drip(plain, b"GET / HTTP/1.1\r\nX-Slow: " + b"y" * 100)
+        assert 0.9 < after < 3
+
+
+def test_a_connection_that_says_nothing_is_closed(make_server: MakeServer) -> None:
+    server = make_server(UNDERSTUDY_HEAD_TIMEOUT_S="1")
+    with connect(server) as plain:
+        assert plain.recv(1) == b""
+
+
+def test_headers_without_end_are_cut_off(make_server: MakeServer) -> None:
+    with connect(make_server()) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n")
+        after, _ = drip(plain, b"", every_s=0.02, piece=b"X-More: " + b"y" * 4000 + b"\r\n")
+        assert after < 3
+
+
+def test_a_body_that_comes_byte_by_byte_is_cut_off(make_server: MakeServer) -> None:
+    server = make_server(UNDERSTUDY_BODY_TIMEOUT_S="1")
+    with connect(server) as plain:
+        plain.sendall(HEAD + b"Content-Length: 100000\r\n\r\n")
+        after, said = drip(plain, b'{"metadata": ' + b" " * 1000)
+    assert 0.9 < after < 3
+    assert said.startswith(b"HTTP/1.1 408")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]["message"].startswith("The request's body did not come")
+
+
+def test_a_large_body_may_take_longer_if_it_keeps_coming(make_server: MakeServer) -> None:
+    server = make_server(UNDERSTUDY_BODY_TIMEOUT_S="1")
+    body = json.dumps({"messages": [{"role": "user", "content": "x" * 200_000}]}).encode()
+    with connect(server) as plain:
+        plain.sendall(HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode())
+        for start in range(0, len(body), 10_000):
+            plain.sendall(body[start : start + 10_000])
+            time.sleep(0.1)
+        assert plain.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_too_large_ends_the_connection(make_server: MakeServer) -> None:
+    server = make_server(UNDERSTUDY_MAX_BODY_BYTES="2KiB")
+    with connect(server) as plain:
+        plain.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + b" " * 4000)
+        said = b""
+        while piece := plain.recv(65_536):
+            said += piece
+        assert said.startswith(b"HTTP/1.1 413")
+
+
+def test_a_request_that_takes_for_ever_is_given_up_but_a_stream_is_not(make_server: MakeServer) -> None:
+    server = make_server(UNDERSTUDY_REQUEST_TIMEOUT_S="1")
+    wire = Wire(server.url)
+    with closing(sqlite3.connect(server.data_dir / "understudy.sqlite3", isolation_level=None)) as hog:
+        hog.execute("BEGIN IMMEDIATE")
+        answer = wire.post("/threads", {})
+    assert answer.status_code == 503
+    assert answer.json()["error"]["message"] == "The server took longer than 1 s over this request, and gave up."
+    wire.close()
+
+
+@pytest.mark.parametrize("path", ["/v1/threads", "/assistants/v1/threads"])
+def test_a_server_below_a_path_serves_proxies_of_both_kinds(make_server: MakeServer, path: str) -> None:
+    server = make_server(UNDERSTUDY_ROOT_PATH="/assistants", UNDERSTUDY_STRICT_BETA_HEADER="true")
+    headers = {"authorization": "Bearer k"}
+    answer = httpx2.post(f"{server.url}{path}", json={}, headers=headers | {"openai-beta": "assistants=v2"})
+    assert (answer.status_code, answer.json()["object"]) == (200, "thread")
+    assert httpx2.post(f"{server.url}{path}", json={}, headers=headers).json()["error"]["code"] == "invalid_beta"
+
+
+@pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.9")])
+def test_only_trusted_proxies_say_who_the_client_is(make_server: MakeServer, trusted: str, client: str) -> None:
+    server = make_server(UNDERSTUDY_TRUSTED_PROXIES=trusted, UNDERSTUDY_LOG_FORMAT="json")
+    wire = Wire(server.url)
+    wire.get("/models", headers={"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"})
+    wire.close()
+    server.stop()
+    lines = [json.loads(line) for line in server.stderr.splitlines()]
+    assert [line["client"] for line in lines if line.get("path") == "/v1/models"] == [client]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    try:
+        subprocess.run([*made, "-keyout", key, "-out", cert, "-days", "2", *subject], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    return cert, key
+
+
+def test_tls_files_make_it_https(make_server: MakeServer, certificate: tuple[Path, Path]) -> None:
+    cert, key = certificate
+    server = make_server(UNDERSTUDY_TLS_CERT=str(cert), UNDERSTUDY_TLS_KEY=str(key))
+    assert server.url.startswith("https://127.0.0.1:")
+    trust = ssl.create_default_context(cafile=str(cert))
+    headers = {"authorization": "Bearer k"}
+    assert httpx2.post(f"{server.url}/v1/threads", json={}, headers=headers, verify=trust).status_code == 200
+
+
+def test_tls_files_that_do_not_fit_are_told(make_server: MakeServer, certificate: tuple[Path, Path]) -> None:
+    cert, key = certificate
+    environment = make_server().environment
+    for arguments, said in [
+        (["--tls-key", str(key)], "tls_key is given without tls_cert; give both"),
+        (["--tls-cert", str(cert)], "and its key cannot be used"),
+        (["--tls-cert", str(cert), "--tls-key", "/nowhere.pem"], "and its key cannot be used: No such file"),
+    ]:
+        command = [sys.executable, "-m", "understudy", "serve", "--port", "0", *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 1
+        assert said in done.stderr.splitlines()[-1]
