@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
-from tests.storage import pages_contract, queries_contract, store_contract
+from tests.storage import keys_contract, pages_contract, queries_contract, store_contract
 from tests.storage.builders import PROJECT, stored_thread, thread
 
 from understudy.errors import Unavailable
@@ -52,6 +52,14 @@ class TestRunsAreFenced(queries_contract.RunsAreFenced):
 
 
 class TestSomeRunsNeedCare(queries_contract.SomeRunsNeedCare):
+    pass
+
+
+class TestKeysAreKept(keys_contract.KeysAreKept):
+    pass
+
+
+class TestUseIsCounted(keys_contract.UseIsCounted):
     pass
 
 
