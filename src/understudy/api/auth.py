@@ -3,13 +3,16 @@
 All paths are closed but those of OPEN. Nothing of a request is read before its key is known.
 """
 
+import re
+
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from understudy.api.errors import answer, refusal
 from understudy.api.keyring import Caller, Keyring
-from understudy.errors import ApiError, Unauthorized
+from understudy.errors import ApiError, InvalidRequest, Unauthorized
+from understudy.storage.api_keys import PROJECT_NAME, PROJECT_NAME_ALLOWED
 
 OPEN = frozenset({"/health", "/openapi.json"})
 PROJECT_HEADER = "openai-project"
@@ -49,7 +52,7 @@ class Door:
             await self._app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller | None:
-        """Raises Unauthorized."""
+        """Raises Unauthorized, InvalidRequest."""
         headers, is_open = Headers(scope=scope), route_path(scope) in OPEN
         if not await self._keyring.are_on():
             if not is_open and not headers.get("authorization", "").strip():
@@ -87,8 +90,13 @@ def masked(secret: bytes) -> str:
 
 
 def _in_project(caller: Caller, headers: Headers) -> Caller:
-    """An admin may enter any project; all others stay in their own, whatever project their SDK is set up with."""
+    """An admin may enter any project; all others stay in their own, whatever project their SDK is set up with.
+
+    Raises InvalidRequest.
+    """
     named = headers.get(PROJECT_HEADER, "").strip()
     if not caller.admin or not named:
         return caller
+    if not re.fullmatch(PROJECT_NAME, named):
+        raise InvalidRequest(f"Invalid OpenAI-Project header: '{named}'. Give {PROJECT_NAME_ALLOWED}.")
     return Caller(named, caller.key_id, caller.admin, caller.limits)

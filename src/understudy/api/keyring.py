@@ -7,6 +7,7 @@ comparison could tell about a hash says nothing about the key.
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,12 +66,12 @@ class Keyring:
         return Caller(key.project, key.id, key.admin, key.limits)
 
     async def _refresh(self) -> None:
-        if self._clock.now() < self._fresh_until:
+        if time.monotonic() < self._fresh_until:  # the clock of the wall may be set back
             return
         async with self._reading:
-            if self._clock.now() >= self._fresh_until:
+            if time.monotonic() >= self._fresh_until:
                 self._hold(await self._store.read(api_keys.all_of))
-                self._fresh_until = self._clock.now() + FRESH_S
+                self._fresh_until = time.monotonic() + FRESH_S
 
     def _hold(self, stored: Sequence[ApiKey]) -> None:
         self._any = bool(stored or self._given)
