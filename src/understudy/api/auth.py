@@ -5,11 +5,10 @@ All paths are closed but those of OPEN. Nothing of a request is read before its 
 
 import re
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from understudy.api.errors import answer, refusal
+from understudy.api.errors import refusal
 from understudy.api.keyring import Caller, Keyring
 from understudy.errors import ApiError, InvalidRequest, Unauthorized
 from understudy.storage.api_keys import PROJECT_NAME, PROJECT_NAME_ALLOWED
@@ -45,9 +44,6 @@ class Door:
             scope["caller"] = await self._caller(scope)
         except ApiError as problem:
             await refusal(problem)(scope, receive, send)
-        except SQLAlchemyError:
-            text = "The server cannot read its API keys: its database fails."
-            await answer(503, text, kind="server_error")(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
