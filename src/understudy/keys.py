@@ -11,21 +11,19 @@ from understudy.config import Settings
 from understudy.errors import ConfigurationError
 from understudy.ids import SystemClock, new_id, new_secret
 from understudy.storage import api_keys
-from understudy.storage.api_keys import ApiKey, Limits
+from understudy.storage.api_keys import PROJECT_NAME, PROJECT_NAME_ALLOWED, ApiKey, Limits
 from understudy.storage.base import Store
 
 T = TypeVar("T")
 
-_PROJECT = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _HEAD = ("ID", "PROJECT", "NAME", "MADE", "LAST USED", "STATE")
 _WORDS = {"requests_per_minute": "requests/min", "runs_at_once": "runs at once", "tokens_per_day": "tokens/day"}
 
 
 def create(settings: Settings, project: str, name: str | None, limits: Limits, *, admin: bool) -> tuple[ApiKey, str]:
     """Make a key; return what is kept of it, and the key itself, which nobody can tell again."""
-    if not re.fullmatch(_PROJECT, project):
-        allowed = "up to 64 letters, digits, dots, dashes and underscores"
-        raise ConfigurationError(f"project is {project!r} (from --project); allowed: {allowed}")
+    if not re.fullmatch(PROJECT_NAME, project):
+        raise ConfigurationError(f"project is {project!r} (from --project); allowed: {PROJECT_NAME_ALLOWED}")
     secret = new_secret()
     hashed, now = api_keys.hash_of(secret.encode()), int(SystemClock().now())
     key = ApiKey(new_id("key"), project, name, hashed, now, admin, limits)

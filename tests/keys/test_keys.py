@@ -208,5 +208,11 @@ def test_an_admin_key_enters_the_project_that_a_header_names(server: Server) -> 
     assert admin.get(f"/assistants/{theirs}").status_code == 404
     assert admin.get(f"/assistants/{theirs}", **named).status_code == 200
     assert given.get(f"/assistants/{theirs}", **named).status_code == 404, "only an admin may choose"
+    strange = admin.get("/assistants", headers={"OpenAI-Project": "a b"})
+    assert refusal(strange)[:2] == (
+        400,
+        "Invalid OpenAI-Project header: 'a b'. Give up to 64 letters, digits, dots, dashes and underscores, "
+        "a letter or digit first.",
+    )
     for wire in (acme, admin, given):
         wire.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
-from tests.storage import pages_contract, queries_contract, store_contract
+from tests.storage import keys_contract, pages_contract, queries_contract, store_contract
 from tests.storage.builders import PROJECT, migrated, stored_thread, thread
 
 from understudy.errors import Unavailable
@@ -58,6 +58,14 @@ class TestSomeRunsNeedCare(queries_contract.SomeRunsNeedCare):
 
 
 class TestPostsAreRemembered(queries_contract.PostsAreRemembered):
+    pass
+
+
+class TestKeysAreKept(keys_contract.KeysAreKept):
+    pass
+
+
+class TestUseIsCounted(keys_contract.UseIsCounted):
     pass
 
 

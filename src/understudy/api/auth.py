@@ -3,13 +3,15 @@
 All paths are closed but those of OPEN. Nothing of a request is read before its key is known.
 """
 
-from sqlalchemy.exc import SQLAlchemyError
+import re
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from understudy.api.errors import answer, refusal
+from understudy.api.errors import refusal
 from understudy.api.keyring import Caller, Keyring
-from understudy.errors import ApiError, Forbidden, Unauthorized
+from understudy.errors import ApiError, Forbidden, InvalidRequest, Unauthorized
+from understudy.storage.api_keys import PROJECT_NAME, PROJECT_NAME_ALLOWED
 
 OPEN = frozenset({"/health", "/metrics", "/openapi.json"})
 PROJECT_HEADER = "openai-project"
@@ -42,14 +44,11 @@ class Door:
             scope["caller"] = await self._caller(scope)
         except ApiError as problem:
             await refusal(problem)(scope, receive, send)
-        except SQLAlchemyError:
-            text = "The server cannot read its API keys: its database fails."
-            await answer(503, text, kind="server_error")(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller | None:
-        """Raises Unauthorized."""
+        """Raises Unauthorized, InvalidRequest."""
         headers, is_open = Headers(scope=scope), route_path(scope) in OPEN
         if not await self._keyring.are_on():
             if not is_open and not headers.get("authorization", "").strip():
@@ -96,8 +95,13 @@ def masked(secret: bytes) -> str:
 
 
 def _in_project(caller: Caller, headers: Headers) -> Caller:
-    """An admin may enter any project; all others stay in their own, whatever project their SDK is set up with."""
+    """An admin may enter any project; all others stay in their own, whatever project their SDK is set up with.
+
+    Raises InvalidRequest.
+    """
     named = headers.get(PROJECT_HEADER, "").strip()
     if not caller.admin or not named:
         return caller
+    if not re.fullmatch(PROJECT_NAME, named):
+        raise InvalidRequest(f"Invalid OpenAI-Project header: '{named}'. Give {PROJECT_NAME_ALLOWED}.")
     return Caller(named, caller.key_id, caller.admin, caller.limits)

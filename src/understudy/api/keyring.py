@@ -7,6 +7,7 @@ comparison could tell about a hash says nothing about the key.
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,7 @@ class Keyring:
         self._keys: dict[str, ApiKey] = {}
         self._touched: dict[str, float] = {}
         self._any = False
+        self._read_once = False
         self._fresh_until = 0.0
         self._reading = asyncio.Lock()
 
@@ -65,14 +67,24 @@ class Keyring:
         return Caller(key.project, key.id, key.admin, key.limits)
 
     async def _refresh(self) -> None:
-        if self._clock.now() < self._fresh_until:
+        if time.monotonic() < self._fresh_until:  # the clock of the wall may be set back
             return
         async with self._reading:
-            if self._clock.now() >= self._fresh_until:
-                self._hold(await self._store.read(api_keys.all_of))
-                self._fresh_until = self._clock.now() + FRESH_S
+            if time.monotonic() >= self._fresh_until:
+                await self._read()
+                self._fresh_until = time.monotonic() + FRESH_S
+
+    async def _read(self) -> None:
+        """Read the keys. While the database fails, those known last go on: /health is to say what is wrong."""
+        try:
+            self._hold(await self._store.read(api_keys.all_of))
+        except Exception as problem:
+            if not self._read_once:
+                raise
+            log.warning("the API keys could not be read anew: %s", str(problem).splitlines()[0])
 
     def _hold(self, stored: Sequence[ApiKey]) -> None:
+        self._read_once = True
         self._any = bool(stored or self._given)
         self._keys = {key.hash: key for key in (*stored, *self._given) if key.revoked_at is None}
 

@@ -9,6 +9,9 @@ from sqlalchemy import Connection, select, update
 from understudy.storage.rows import insert
 from understudy.storage.schema import api_keys
 
+PROJECT_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+PROJECT_NAME_ALLOWED = "up to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
