@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from traceback import format_tb
 from types import MappingProxyType
 
@@ -43,6 +44,7 @@ def set_up(level: str, style: str, *, content: bool) -> None:
     told = logging.StreamHandler(sys.stderr)
     told.setFormatter((_JsonLines if style == JSON else _TextLines)(content=content))
     logging.basicConfig(handlers=[told])
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody reads them, and they cost
     logging.getLogger("understudy").setLevel(level.upper())
     logging.getLogger("uvicorn").setLevel(level.upper() if level != "info" else "WARNING")
     for name in _CHATTY:
@@ -75,17 +77,27 @@ class _Lines(logging.Formatter):
 
 class _TextLines(_Lines):
     def format(self, record: logging.LogRecord) -> str:
-        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        moment = _second(int(record.created))
         ids = "".join(f" {name}={_word(value)}" for name, value in self.ids(record).items())
         line = f"{moment},{int(record.msecs):03} {record.levelname} {record.name}: {record.getMessage()}{ids}"
         trouble = self.trouble(record)
         return f"{line}\n{trouble}" if trouble else line
 
 
+@lru_cache(maxsize=8)
+def _second(moment: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+
+@lru_cache(maxsize=8)
+def _utc_second(moment: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
+
+
 class _JsonLines(_Lines):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03}Z",
+            "time": f"{_utc_second(int(record.created))}.{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
