@@ -106,7 +106,7 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
     app.include_router(health.router)
     app.include_router(api_metrics.router)
     errors.install(app)
-    retries.install(app, services)
+    retries.install(app)
     app.openapi = lambda: openapi.document(app, [noun.router for noun in NOUNS], V1)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     if settings.strict_beta_header:
         app.add_middleware(middleware.BetaHeader)
@@ -114,8 +114,8 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
     max_bytes = int(settings.max_body_bytes)
     app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s)
     app.add_middleware(rates.RequestRates)
-    app.add_middleware(auth.Door, keyring=services.keyring)
-    app.add_middleware(webpages.WebPages, keyring=services.keyring, origins=settings.cors_origins)
+    app.add_middleware(auth.Door)
+    app.add_middleware(webpages.WebPages, origins=settings.cors_origins)
     app.add_middleware(Access, meter=meter, log_content=settings.log_content)
     app.add_middleware(middleware.ResponseHeaders)
     if settings.root_path:

@@ -8,9 +8,11 @@ import httpx2
 from fastapi import FastAPI
 from tests.engine.house import House
 
+from understudy.api.keyring import Keyring
 from understudy.api.requests import Services
 from understudy.app import web
 from understudy.config import Settings
+from understudy.engine.retries import Refused
 
 MAX_BODY = 100_000
 
@@ -24,6 +26,8 @@ def services(house: House) -> Services:
         runs=house.runs,
         followers=house.followers,
         conversations=house.conversations,
+        refused=Refused(house.clock),
+        keyring=Keyring(house.store, house.clock),
         routes=house.routes,
         clock=house.clock,
         health=health,
@@ -41,4 +45,4 @@ def client_of(house: House, **settings: Any) -> httpx2.AsyncClient:
     app = app_of(**settings)
     app.state.services = services(house)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    return httpx2.AsyncClient(transport=transport, base_url="http://test")
+    return httpx2.AsyncClient(transport=transport, base_url="http://localhost", headers={"authorization": "Bearer any"})

@@ -1,5 +1,6 @@
 """Requests that were refused with an error which the SDKs retry: their retries take effect as if they were new."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,13 +47,21 @@ class Api:
     """One POST at a time to an application that answers it with a status, or fails."""
 
     def __init__(self, clock: FakeClock, refused: Refused) -> None:
-        self.services: Any = Services(None, None, None, None, refused, None, clock, None)  # type: ignore[arg-type]
+        self.services: Any = Services(None, None, None, None, refused, None, clock, None, None)  # type: ignore[arg-type]
         self.refused = refused
         self.seen: Post | None = None
 
     async def post(self, retry: int, status: int, *, changes: bool = False) -> Post | None:
         headers = [(b"authorization", b"Bearer k"), (b"x-stainless-retry-count", str(retry).encode())]
-        scope = {"type": "http", "method": "POST", "path": "/v1/threads", "query_string": b"", "headers": headers}
+        server = SimpleNamespace(state=SimpleNamespace(services=self.services))
+        scope = {
+            "app": server,
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/threads",
+            "query_string": b"",
+            "headers": headers,
+        }
 
         async def receive() -> Any:
             return {"type": "http.request", "body": b"{}", "more_body": False}
@@ -71,7 +80,7 @@ class Api:
             await Response(status_code=status)(scope, receive, send)
 
         try:
-            await NoteRefused(app, self.refused)(scope, receive, send)
+            await NoteRefused(app)(scope, receive, send)
         except RuntimeError:
             assert status == 500
         return self.seen

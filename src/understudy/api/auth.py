@@ -9,7 +9,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from understudy.api.errors import refusal
-from understudy.api.keyring import Caller, Keyring
+from understudy.api.keyring import Caller
+from understudy.api.requests import services_of
 from understudy.errors import ApiError, Forbidden, InvalidRequest, Unauthorized
 from understudy.storage.api_keys import PROJECT_NAME, PROJECT_NAME_ALLOWED
 
@@ -32,9 +33,8 @@ class Door:
     Open paths get None for a caller who has shown no key.
     """
 
-    def __init__(self, app: ASGIApp, keyring: Keyring) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._keyring = keyring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,12 +50,13 @@ class Door:
     async def _caller(self, scope: Scope) -> Caller | None:
         """Raises Unauthorized, InvalidRequest."""
         headers, is_open = Headers(scope=scope), route_path(scope) in OPEN
-        if not await self._keyring.are_on():
+        keyring = services_of(scope).keyring
+        if not await keyring.are_on():
             if not is_open and not headers.get("authorization", "").strip():
                 raise Unauthorized(NO_KEYS_YET)
             return Caller()
         secret = bearer(headers)
-        found = await self._keyring.find(secret) if secret else None
+        found = await keyring.find(secret) if secret else None
         if found is None and not is_open:
             raise Unauthorized(WRONG_KEY.format(masked(secret)), code="invalid_api_key") if secret else _no_key()
         return _in_project(found, headers) if found else None

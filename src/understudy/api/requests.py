@@ -13,6 +13,7 @@ from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
+from starlette.types import Scope
 
 from understudy.api.keyring import Caller, Keyring
 from understudy.engine.conversation import Conversations
@@ -43,7 +44,12 @@ class Services:
 
 async def services(request: Request) -> Services:
     """Return the server's services."""
-    found: Services = request.app.state.services
+    return services_of(request.scope)
+
+
+def services_of(scope: Scope) -> Services:
+    """Return the services of the server that a request came to."""
+    found: Services = scope["app"].state.services
     return found
 
 

@@ -8,9 +8,9 @@ from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from understudy.api.requests import ProjectDep, Services, ServicesDep
+from understudy.api.requests import ProjectDep, Services, ServicesDep, services_of
 from understudy.api.sse import event_stream
-from understudy.engine.retries import AnsweredBefore, Once, Refused
+from understudy.engine.retries import AnsweredBefore, Once
 from understudy.storage.posts import Post
 
 REPLAYED = {"idempotent-replayed": "true"}
@@ -20,9 +20,8 @@ _ONCE = "understudy.once"
 class NoteRefused:
     """Watch what POSTs are answered with. Belongs inside the limit on bodies, which gives a body in one piece."""
 
-    def __init__(self, app: ASGIApp, refused: Refused) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -38,7 +37,7 @@ class NoteRefused:
 
         def note() -> None:
             if _ONCE not in scope or not scope[_ONCE].changed:
-                self._refused.note(_fingerprint(scope, Headers(scope=scope), body))
+                services_of(scope).refused.note(_fingerprint(scope, Headers(scope=scope), body))
 
         async def send_and_note(message: Message) -> None:
             if message["type"] == "http.response.start" and _is_retried(message["status"]):
@@ -87,10 +86,10 @@ def _retry_count(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
 
 
-def install(app: FastAPI, services: Services) -> None:
+def install(app: FastAPI) -> None:
     """Answer retries as their originals were answered."""
     app.add_exception_handler(AnsweredBefore, _answer_again)
-    app.add_middleware(NoteRefused, refused=services.refused)
+    app.add_middleware(NoteRefused)
 
 
 async def _answer_again(request: Request, earlier: Exception) -> Response:

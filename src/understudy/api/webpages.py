@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from understudy.api.errors import refusal
-from understudy.api.keyring import Keyring
+from understudy.api.requests import services_of
 from understudy.errors import Forbidden
 
 METHODS = ("GET", "POST", "DELETE")
@@ -39,15 +39,14 @@ FOREIGN_PAGE = "A web page of {} may not use this server: name its origin in UND
 class WebPages:
     """Refuse what a foreign page had the browser send. Origins that the settings name may do all that others may."""
 
-    def __init__(self, app: ASGIApp, keyring: Keyring, origins: Sequence[str]) -> None:
-        self._keyring = keyring
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         self._origins = frozenset(origins)
         self._app = app if not origins else _with_cors(app, origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
-                self._check(scope, keys_are_on=await self._keyring.are_on())
+                self._check(scope, keys_are_on=await services_of(scope).keyring.are_on())
             except Forbidden as problem:
                 await refusal(problem)(scope, receive, send)
                 return
