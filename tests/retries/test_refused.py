@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from starlette.responses import Response
 
 from understudy.api.requests import Services
@@ -51,7 +52,7 @@ class Api:
         self.refused = refused
         self.seen: Post | None = None
 
-    async def post(self, retry: int, status: int, *, changes: bool = False) -> Post | None:
+    async def post(self, retry: int, status: int, *, changes: bool = False, early: bool = False) -> Post | None:
         headers = [(b"authorization", b"Bearer k"), (b"x-stainless-retry-count", str(retry).encode())]
         server = SimpleNamespace(state=SimpleNamespace(services=self.services))
         scope = {
@@ -70,8 +71,9 @@ class Api:
             pass
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            from starlette.requests import Request
-
+            if early:
+                await Response(status_code=status)(scope, receive, send)
+                return
             permission = await once(Request(scope, receive), self.services, "p")
             permission.changed = changes
             self.seen = permission.post
@@ -106,3 +108,11 @@ async def test_after_other_answers_it_does(clock: FakeClock, refused: Refused, s
     post = await api.post(1, 200)
     assert post is not None
     assert post.looks_back
+
+
+async def test_a_client_that_is_refused_again_and_again_is_owed_one(clock: FakeClock, refused: Refused) -> None:
+    api = Api(clock, refused)
+    for retry in range(4):
+        await api.post(retry, 429, early=True)
+    looked_back = [(await api.post(4, 200)).looks_back, (await api.post(5, 200)).looks_back]  # type: ignore[union-attr]
+    assert looked_back == [False, True]

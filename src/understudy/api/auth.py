@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from understudy.api.errors import refusal
 from understudy.api.keyring import Caller
 from understudy.api.requests import services_of
-from understudy.errors import ApiError, Forbidden, InvalidRequest, Unauthorized
+from understudy.errors import ApiError, Forbidden, InvalidRequest, Unauthorized, Unavailable
 from understudy.storage.api_keys import PROJECT_NAME, PROJECT_NAME_ALLOWED
 
 OPEN = frozenset({"/health", "/metrics", "/openapi.json"})
@@ -42,7 +42,7 @@ class Door:
             return
         try:
             scope["caller"] = await self._caller(scope)
-        except ApiError as problem:
+        except (ApiError, Unavailable) as problem:
             await refusal(problem)(scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -67,8 +67,10 @@ def _api_error(_: Request, error: Exception) -> JSONResponse:
     return refusal(error)
 
 
-def refusal(error: ApiError) -> JSONResponse:
-    """A mistake of the caller in the API's shape."""
+def refusal(error: ApiError | Unavailable) -> JSONResponse:
+    """A mistake of the caller, or a part of the server that is off, in the API's shape."""
+    if isinstance(error, Unavailable):
+        return answer(503, str(error), kind="server_error")
     headers, kind = None, "invalid_request_error"
     if isinstance(error, TooManyRequests):
         headers, kind = {"retry-after": str(max(1, ceil(error.retry_after)))}, error.kind

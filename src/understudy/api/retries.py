@@ -27,17 +27,21 @@ class NoteRefused:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        body = b""
+        first = await receive()
+        body, given = first.get("body", b""), iter([first])
 
-        async def receive_and_keep() -> Message:
-            nonlocal body
-            message = await receive()
-            body = message.get("body", b"") or body
-            return message
+        async def receive_again() -> Message:
+            return next(given, None) or await receive()
 
         def note() -> None:
-            if _ONCE not in scope or not scope[_ONCE].changed:
-                services_of(scope).refused.note(_fingerprint(scope, Headers(scope=scope), body))
+            permission: Once | None = scope.get(_ONCE)
+            if permission is not None and permission.changed:
+                return
+            refused, headers = services_of(scope).refused, Headers(scope=scope)
+            fingerprint = _fingerprint(scope, headers, body)
+            if permission is None and _retries(headers):
+                refused.settle(fingerprint)  # one refused again is still one
+            refused.note(fingerprint)
 
         async def send_and_note(message: Message) -> None:
             if message["type"] == "http.response.start" and _is_retried(message["status"]):
@@ -45,7 +49,7 @@ class NoteRefused:
             await send(message)
 
         try:
-            await self._app(scope, receive_and_keep, send_and_note)
+            await self._app(scope, receive_again, send_and_note)
         except Exception:
             note()  # becomes a 500 further out
             raise
@@ -68,7 +72,7 @@ def _fingerprint(scope: Scope, headers: Headers, body: bytes) -> str:
 async def once(request: Request, services: ServicesDep, project: ProjectDep) -> Once:
     """Return a POST's permission to change something once."""
     headers, body = request.headers, await request.body()
-    retry = _retry_count(headers.get("x-stainless-retry-count", ""))
+    retry = _retries(headers)
     if key := headers.get("idempotency-key"):
         post = Post(project, _digest(request.scope["path"].encode(), key.encode()), retry, _digest(body))
     else:
@@ -82,7 +86,8 @@ async def once(request: Request, services: ServicesDep, project: ProjectDep) -> 
 OnceDep = Annotated[Once, Depends(once)]
 
 
-def _retry_count(text: str) -> int:
+def _retries(headers: Headers) -> int:
+    text = headers.get("x-stainless-retry-count", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
 
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from understudy.api.errors import refusal
 from understudy.api.requests import services_of
-from understudy.errors import Forbidden
+from understudy.errors import Forbidden, Unavailable
 
 METHODS = ("GET", "POST", "DELETE")
 EXPOSED = (
@@ -47,7 +47,7 @@ class WebPages:
         if scope["type"] == "http":
             try:
                 self._check(scope, keys_are_on=await services_of(scope).keyring.are_on())
-            except Forbidden as problem:
+            except (Forbidden, Unavailable) as problem:
                 await refusal(problem)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
