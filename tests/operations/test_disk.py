@@ -123,7 +123,7 @@ def test_a_run_that_meets_a_full_disk_ends_properly_once_there_is_room(
     assert wire.until(run, within_s=30)["status"] == "completed"
     assert wire.texts(run["thread_id"]) == ["q", "The whole answer."]
     assert "Traceback" not in server.stderr, server.stderr
-    assert len(server.stderr) < 20_000
+    assert server.stderr.count("WARNING") < 20, server.stderr
 
 
 def test_a_disk_that_takes_no_byte_is_told_and_mends_by_itself(make_server: MakeServer, wire_to: Clients) -> None:
