@@ -157,6 +157,8 @@ class LocalBus:
 
     async def forget(self, run_id: str) -> None:
         self._drop(run_id)
+        if awaited := self._awaited.pop(run_id, None):
+            awaited.wake()
 
     async def signal(self, run_id: str) -> None:
         for listener in self._signals.get(run_id, ()):

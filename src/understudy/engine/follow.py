@@ -20,6 +20,8 @@ from understudy.storage import messages, runs, steps, threads
 from understudy.storage.base import Store
 from understudy.storage.runs import RunRecord
 
+TELLING_S = 0.5
+"""How long what the rows say already may take to be told."""
 LOOK_EVERY_S = 3.0
 """How often a silent follower looks at the row: a lost event must not hang it."""
 
@@ -128,11 +130,14 @@ class Followers:
 
     async def _replay_log(self, run: RunRecord, place: Subscription) -> AsyncGenerator[LiveEvent | None, None]:
         """Give out what is logged, then what comes; a pause that lies back in the log does not end the stream."""
-        if run.status in RESTING:
-            while logged := await place.next(0):
-                yield logged
-            return
         last: LiveEvent | None = None
+        if run.status in RESTING:
+            while logged := await place.next(0 if last and last.event.name in STREAM_ENDS else TELLING_S):
+                last = logged
+                yield logged
+            if last is not None and last.event.name not in STREAM_ENDS:
+                yield LiveEvent(EventId(run.attempt, 0), told(run))
+            return
         while last is None or last.event.name not in RUN_ENDS:
             async for live in self.follow(run.id, place):
                 last = live or last
