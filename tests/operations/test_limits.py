@@ -109,7 +109,7 @@ def test_a_body_too_large_ends_the_connection(make_server: MakeServer) -> None:
         assert said.startswith(b"HTTP/1.1 413")
 
 
-def test_a_request_that_takes_for_ever_is_given_up_but_a_stream_is_not(make_server: MakeServer) -> None:
+def test_a_request_that_takes_for_ever_is_given_up(make_server: MakeServer) -> None:
     server = make_server(UNDERSTUDY_REQUEST_TIMEOUT_S="1")
     wire = Wire(server.url)
     with closing(sqlite3.connect(server.data_dir / "understudy.sqlite3", isolation_level=None)) as hog:

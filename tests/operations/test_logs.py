@@ -65,6 +65,7 @@ def test_a_run_that_fails_is_logged_with_its_ids(make_server: MakeServer, upstre
     told = [
         line for line in lines(server) if line.get("run_id") == run["id"] and line["logger"] != "understudy.requests"
     ]
+    assert told
     assert all(line["thread_id"] == run["thread_id"] for line in told)
 
 

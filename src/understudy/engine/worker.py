@@ -141,6 +141,7 @@ class Worker:
         except StorageFault as fault:
             log.warning("run %s is left to be taken up again. %s", run.id, fault)
         except UpstreamError as failure:
+            log.warning("the model's server failed: %s", failure.code)
             await self._settle(run, {"code": failure.code, "message": failure.message})
         except UnderstudyError as failure:
             await self._settle(run, {"code": "server_error", "message": str(failure)})
