@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-fast lint format docs pins model node browser clean
+.PHONY: help install demo bench test test-all test-fast lint format docs pins model node browser clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -25,6 +25,9 @@ test-all: .venv/dev.stamp model node browser lint  ## the suite and what takes l
 
 test-fast: .venv/dev.stamp  ## the suite without the model and without other SDKs
 	$(BIN)/pytest -m "not model and not slow and not sdk"
+
+bench: .venv/dev.stamp  ## how quick it is, in a table
+	$(BIN)/python bench
 
 lint: .venv/dev.stamp  ## ruff and mypy
 	$(BIN)/ruff check
