@@ -26,8 +26,8 @@ test-all: .venv/dev.stamp model node browser lint  ## the suite and what takes l
 test-fast: .venv/dev.stamp  ## the suite without the model and without other SDKs
 	$(BIN)/pytest -m "not model and not slow and not sdk"
 
-bench: .venv/dev.stamp  ## how quick it is, in a table
-	$(BIN)/python bench
+bench: .venv/dev.stamp  ## how quick it is, in a table (about two minutes)
+	$(BIN)/python -m bench
 
 lint: .venv/dev.stamp  ## ruff and mypy
 	$(BIN)/ruff check

@@ -1,59 +1,65 @@
-"""`make bench`: the table of what Understudy promises to be quick at, measured in one run."""
+"""`make bench`: every scenario, one after the other, side by side in one table."""
 
 import asyncio
-import statistics
-import time
+import resource
+import tempfile
+from pathlib import Path
 
-import scenarios
-from processes import constants, memory_mb, server
+from bench import filling, scenarios
+from bench.processes import listening, memory_mb, sdk, understudy
+from bench.table import head, row
 
-ROWS: list[tuple[str, str, str]] = []
-
-
-def row(what: str, measured: str, target: str, *, met: bool) -> None:
-    ROWS.append((what, measured, f"{target}: {'met' if met else 'NOT met'}"))
-    print(f"{what:58} {measured:>22}   {ROWS[-1][2]}", flush=True)
+_SECONDS = 8
 
 
-def at_most(what: str, found: float, limit: float, unit: str) -> None:
-    row(what, f"{found:.1f} {unit}", f"at most {limit:g} {unit}", met=found <= limit)
+def _everyday(folder: Path, model: str) -> None:
+    with understudy(folder / "everyday", model) as server:
+        row("memory, idle, without the embedded model", memory_mb(server), "MB", 120)
+        p50, _, _ = asyncio.run(scenarios.streams(server.url, 1, 150, 50))
+        row("upstream token to client, streaming, p50", p50, "ms", 1)
+        told = sdk(server.url, _SECONDS)
+        row("one run, create_and_poll, default interval, p50", told["default"], "ms", 15)
+        row("one run, create_and_poll, 20 ms interval, p50", told["20ms"], "ms", 15)
+        row("runs per second, 16 at once, SDK client", told["rate"], "/s", 100, at_least=True)
+        row("the same, raw client", asyncio.run(scenarios.rate(server.url, 16, _SECONDS)), "/s")
+        wall, slowest = asyncio.run(scenarios.slow_upstream(server.url))
+        row("16 runs on an upstream that takes 2 s: wall", wall, "s", 2.3)
+        row("slowest unrelated GET meanwhile", slowest, "ms", 50)
 
 
-def at_least(what: str, found: float, limit: float, unit: str) -> None:
-    row(what, f"{found:.1f} {unit}", f"at least {limit:g} {unit}", met=found >= limit)
+def _limit() -> None:
+    with listening("bench.constant") as url:
+        told = sdk(url, _SECONDS)
+        row("the SDK's limit: create_and_poll on constants, p50", told["default"], "ms")
+        row("the SDK's limit: runs per second on constants", told["rate"], "/s")
+        row("the raw client's limit", asyncio.run(scenarios.rate(url, 16, _SECONDS / 2)), "/s")
 
 
-async def measure(pid: int, url: str) -> None:
-    at_most("memory, idle", memory_mb(pid), 120, "MB")
-    delays = await scenarios.many_streams(url, 1, 200, 0.02)
-    at_most("a token from upstream to client, p50", statistics.median(delays[10:]), 1, "ms")
-    at_most("run and held poll, raw client, p50", await scenarios.raw_run_ms(url, 200), 15, "ms")
-    for interval in ({}, {"poll_interval_ms": 20}):
-        name = "default interval" if not interval else "20 ms interval"
-        found, _ = await scenarios.sdk_flows(url, 1, 100, **interval)
-        at_most(f"create_and_poll, SDK, {name}, p50", found, 15, "ms")
-    at_least("runs, 16 at once, raw client", await scenarios.raw_runs_per_s(url, 16, 800), 100, "a second")
-    at_least("runs, 16 at once, SDK", (await scenarios.sdk_flows(url, 16, 480))[1], 100, "a second")
-    wall, slowest = await scenarios.slow_upstream_s(url, 16, 2.0)
-    at_most("16 runs on an upstream that takes 2 s: wall", wall, 2.3, "s")
-    at_most("the slowest unrelated GET meanwhile", slowest * 1000, 50, "ms")
-    delays = sorted(await scenarios.many_streams(url, 500, 60, 0.1))
-    at_most("500 streams at once, 10 tokens/s each: p99 of a token", delays[int(len(delays) * 0.99)], 250, "ms")
-    at_most("memory of the server then", memory_mb(pid), 400, "MB")
+def _crowd(folder: Path, model: str) -> None:
+    with understudy(folder / "crowd", model, calls_at_once=1000) as server:
+        _, p99, lost = asyncio.run(scenarios.streams(server.url, 500, 80, 10))
+        row("500 streamed runs, 10 tokens/s each: tokens lost", lost, "", 0)
+        row("their tokens' delay, p99", p99, "ms", 250)
+        row("memory of the server, at most", memory_mb(server, "VmHWM"), "MB", 400)
 
 
-async def measure_limit(url: str) -> None:
-    alone, _ = await scenarios.sdk_flows(url, 1, 200)
-    _, together = await scenarios.sdk_flows(url, 16, 480)
-    print(f"the limit: the SDK against constants: {alone:.1f} ms for create_and_poll, {together:.0f} flows a second")
+def _long_thread(folder: Path, model: str) -> None:
+    small, large = filling.fill(folder / "long" / "understudy.sqlite3", 100, 100_000)
+    with understudy(folder / "long", model) as server:
+        page, start = asyncio.run(scenarios.long_thread(server.url, small, large))
+        row("a page of 100 of 100,000 messages, against 100", page, "×", 1.5)
+        row("a run's first token there, against 100", start, "×", 2)
 
 
 def main() -> None:
-    print(time.strftime("%Y-%m-%d"))
-    with constants() as url:
-        asyncio.run(measure_limit(url))
-    with server() as (pid, url):
-        asyncio.run(measure(pid, url))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, most) if most > 0 else 4096, most))
+    head()
+    with tempfile.TemporaryDirectory() as folder, listening("bench.upstream") as model:
+        _everyday(Path(folder), model)
+        _limit()
+        _crowd(Path(folder), model)
+        _long_thread(Path(folder), model)
 
 
 if __name__ == "__main__":

@@ -1,51 +1,60 @@
-"""The processes of a benchmark: the upstream, and the real server on a fresh data folder."""
+"""The processes of a benchmark: each is started, and stopped by its end."""
 
-import os
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
-HERE = Path(__file__).parent
+from tests.harness.server import Server
 
 
 @contextmanager
-def running(command: list[str], **variables: str) -> Iterator[tuple[int, str]]:
-    """Start a process; give its id and the first line it prints; stop it in the end."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | variables)
-    assert process.stdout
+def listening(module: str) -> Iterator[str]:
+    """Run a server of ours; give its URL."""
+    process = subprocess.Popen([sys.executable, "-m", module], stdout=subprocess.PIPE, text=True)
     try:
-        yield process.pid, process.stdout.readline().strip()
+        assert process.stdout
+        yield process.stdout.readline().strip()
     finally:
-        process.terminate()
-        process.wait(15)
-        process.stdout.close()
+        process.kill()
+        process.wait()
 
 
 @contextmanager
-def server() -> Iterator[tuple[int, str]]:
-    """Give the id and the address of a server whose model is the instant upstream."""
-    with TemporaryDirectory() as folder, running([sys.executable, str(HERE / "upstream.py")]) as (_, port):
-        variables = {
-            "UNDERSTUDY_DATA_DIR": folder,
-            "UNDERSTUDY_MODEL_URL": f"http://127.0.0.1:{port}/v1",
-            "UNDERSTUDY_LOG_LEVEL": "warning",
-        }
-        command = [sys.executable, "-m", "understudy", "serve", "--port", "0"]
-        with running(command, **variables) as (pid, line):
-            yield pid, line.split()[-1]
+def understudy(folder: Path, model_url: str, *, calls_at_once: int = 64) -> Iterator[Server]:
+    """Run the real server: default settings, but for the number of calls at once where a scenario needs more."""
+    settings = {"UNDERSTUDY_LOG_LEVEL": "warning"}
+    if calls_at_once != 64:
+        config = folder.parent / f"{folder.name}.toml"
+        config.write_text(
+            f'default_upstream = "mock"\n[upstreams.mock]\nurl = "{model_url}/v1"\nconcurrency = {calls_at_once}\n'
+        )
+        settings["UNDERSTUDY_CONFIG"] = str(config)
+    server = Server(folder, f"{model_url}/v1", settings)
+    if calls_at_once != 64:
+        del server.environment["UNDERSTUDY_MODEL_URL"], server.environment["UNDERSTUDY_MODEL_KEY"]
+    try:
+        yield server.start()
+    finally:
+        server.close()
 
 
-@contextmanager
-def constants() -> Iterator[str]:
-    """Give the address of a server that answers with constants."""
-    with running([sys.executable, str(HERE / "constants.py")]) as (_, line):
-        yield line.split()[-1]
+def sdk(url: str, seconds: float) -> dict[str, float]:
+    """Drive a server with the official SDK."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "bench.sdk", url, str(seconds)], check=True, capture_output=True
+    )
+    told: Any = json.loads(done.stdout)
+    return dict(told)
 
 
-def memory_mb(pid: int) -> float:
-    """Return a process's resident memory."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1000
+def memory_mb(server: Server, what: str = "VmRSS") -> float:
+    """Return the server's memory; `VmHWM` is the most it ever was."""
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    found = re.search(rf"{what}:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) / 1024

@@ -1,111 +1,107 @@
-"""What is measured. Each scenario returns what it found, in the unit of its row."""
+"""What is measured through raw clients."""
 
 import asyncio
 import json
-import re
 import statistics
 import time
-import warnings
-from typing import Any
 
-from raw import Raw
+from bench.http import Client
 
-POLL = "x-stainless-poll-helper: true\r\n"
-TOKEN = re.compile(rb'"value":"(\d+\.\d+) "')
+_POLL = "x-stainless-poll-helper: true\r\n"
 
 
-async def assistant(raw: Raw) -> str:
-    made: str = (await raw.call("POST", "/assistants", {"model": "m"}))["id"]
-    return made
+async def assistant(client: Client, model: str) -> str:
+    return str((await client.call("POST", "/v1/assistants", {"model": model}))["id"])
 
 
-async def thread(raw: Raw, **wish: float) -> str:
-    said = [{"role": "user", "content": json.dumps(wish)}]
-    made: str = (await raw.call("POST", "/threads", {"messages": said}))["id"]
-    return made
+def _flow(assistant_id: str, **more: object) -> dict[str, object]:
+    thread = {"messages": [{"role": "user", "content": "Hello"}]}
+    return {"assistant_id": assistant_id, "thread": thread, **more}
 
 
-async def flow(raw: Raw, assistant_id: str, **wish: float) -> float:
-    """A thread, a run on it, one held poll; return the seconds of run and poll."""
-    thread_id = await thread(raw, **wish)
-    began = time.perf_counter()
-    run = await raw.call("POST", f"/threads/{thread_id}/runs", {"assistant_id": assistant_id})
-    run = await raw.call("GET", f"/threads/{thread_id}/runs/{run['id']}", headers=POLL)
-    assert run["status"] == "completed", run
-    return time.perf_counter() - began
-
-
-async def token_delays_ms(url: str, assistant_id: str, tokens: int, every_s: float) -> list[float]:
-    """Stream one run; return how long each token was on its way."""
-    raw = Raw(url)
-    thread_id = await thread(raw, tokens=tokens, every_s=every_s)
-    raw.close()
-    delays = []
-    async for line in raw.stream(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id, "stream": True}):
-        if b"thread.message.delta" in line and (sent := TOKEN.search(line)):
-            delays.append((time.time() - float(sent[1])) * 1000)
-    assert len(delays) == tokens, f"{len(delays)} of {tokens} tokens came"
+async def _delays(url: str, assistant_id: str) -> list[float]:
+    """Stream one run; return how many ms each token was under way."""
+    client, delays = Client(url), []
+    async for payload in client.stream("/v1/threads/runs", _flow(assistant_id, stream=True)):
+        now = time.monotonic_ns()
+        if b'"thread.message.delta"' in payload:
+            sent = json.loads(payload)["delta"]["content"][0]["text"]["value"].split()
+            delays += [(now - int(moment)) / 1e6 for moment in sent]
+    client.close()
     return delays
 
 
-async def many_streams(url: str, count: int, tokens: int, every_s: float) -> list[float]:
-    assistant_id = await assistant(Raw(url))
-    streams = (token_delays_ms(url, assistant_id, tokens, every_s) for _ in range(count))
-    return [delay for delays in await asyncio.gather(*streams) for delay in delays]
+async def streams(url: str, count: int, tokens: int, rate: int) -> tuple[float, float, int]:
+    """Return the p50 and p99 of the tokens' delays in ms, and how many tokens were lost."""
+    model = await assistant(Client(url), f"mock-{tokens}-{rate}-0")
+
+    async def one(number: int) -> list[float]:
+        await asyncio.sleep(number / 250)  # people do not all press Enter in one millisecond
+        return await _delays(url, model)
+
+    each = await asyncio.gather(*(one(number) for number in range(count)))
+    delays = sorted(delay for some in each for delay in some)
+    return statistics.median(delays), delays[int(len(delays) * 0.99)], count * tokens - len(delays)
 
 
-async def raw_run_ms(url: str, count: int) -> float:
-    raw = Raw(url)
-    assistant_id = await assistant(raw)
-    return statistics.median([await flow(raw, assistant_id) for _ in range(count)]) * 1000
+async def rate(url: str, clients: int, seconds: float) -> float:
+    """Return flows per second: a thread with a message, a run, a held poll, the messages."""
+    model = await assistant(Client(url), "mock-5-0-0")
+    until = time.perf_counter() + seconds
 
-
-async def raw_runs_per_s(url: str, at_once: int, count: int) -> float:
-    assistant_id = await assistant(Raw(url))
-
-    async def client() -> None:
-        raw = Raw(url)
-        for _ in range(count // at_once):
-            await flow(raw, assistant_id)
+    async def one() -> int:
+        client, done = Client(url), 0
+        while time.perf_counter() < until:
+            thread = (await client.call("POST", "/v1/threads", _flow(model)["thread"]))["id"]
+            runs = f"/v1/threads/{thread}/runs"
+            run = await client.call("POST", runs, {"assistant_id": model})
+            run = await client.call("GET", f"{runs}/{run['id']}", headers=_POLL)
+            assert run["status"] == "completed", run["status"]
+            await client.call("GET", f"/v1/threads/{thread}/messages")
+            done += 1
+        client.close()
+        return done
 
     began = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(at_once)))
-    return count / (time.perf_counter() - began)
+    return sum(await asyncio.gather(*(one() for _ in range(clients)))) / (time.perf_counter() - began)
 
 
-async def slow_upstream_s(url: str, at_once: int, wait_s: float) -> tuple[float, float]:
-    """Runs on a slow model: the wall time of all, and the slowest unrelated GET meanwhile, both in seconds."""
-    raw = Raw(url)
-    assistant_id = await assistant(raw)
-    began = time.perf_counter()
-    working = asyncio.gather(*(flow(Raw(url), assistant_id, wait_s=wait_s) for _ in range(at_once)))
-    slowest = 0.0
-    while not working.done():
+async def slow_upstream(url: str) -> tuple[float, float]:
+    """Return the wall of 16 runs of 2 s each in s, and the slowest GET of an assistant meanwhile in ms."""
+    client = Client(url)
+    model = await assistant(client, "mock-5-0-2000")
+    running = asyncio.gather(*(_delays(url, model) for _ in range(16)))
+    began, slowest = time.perf_counter(), 0.0
+    while not running.done():
         asked = time.perf_counter()
-        await raw.call("GET", f"/assistants/{assistant_id}")
+        await client.call("GET", f"/v1/assistants/{model}")
         slowest = max(slowest, time.perf_counter() - asked)
-        await asyncio.sleep(0.01)
-    await working
-    return time.perf_counter() - began, slowest
+        await asyncio.sleep(0.005)
+    await running
+    return time.perf_counter() - began, slowest * 1000
 
 
-async def sdk_flows(url: str, at_once: int, count: int, **poll: Any) -> tuple[float, float]:
-    """The official SDK's create_and_poll: median milliseconds, and flows (thread and run) a second."""
-    import openai
+async def long_thread(url: str, small: str, large: str) -> tuple[float, float]:
+    """Return how many times longer a page and a run's start take on the large thread."""
+    client = Client(url)
+    model = await assistant(client, "mock-5-0-0")
+    pages: dict[str, list[float]] = {small: [], large: []}
+    starts: dict[str, list[float]] = {small: [], large: []}
+    for _ in range(20):
+        for thread in (small, large):
+            began = time.perf_counter()
+            await client.call("GET", f"/v1/threads/{thread}/messages?limit=100")
+            pages[thread].append(time.perf_counter() - began)
+            starts[thread].append(await _start(client, thread, model))
+    ratios = [statistics.median(took[large]) / statistics.median(took[small]) for took in (pages, starts)]
+    return ratios[0], ratios[1]
 
-    warnings.simplefilter("ignore", DeprecationWarning)
-    spent: list[float] = []
-    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k") as client:
-        made = await client.beta.assistants.create(model="m")
 
-        async def one() -> None:
-            for _ in range(count // at_once):
-                started = await client.beta.threads.create(messages=[{"role": "user", "content": "{}"}])
-                began = time.perf_counter()
-                run = await client.beta.threads.runs.create_and_poll(thread_id=started.id, assistant_id=made.id, **poll)
-                spent.append(time.perf_counter() - began)
-                assert run.status == "completed"
-
-        began = time.perf_counter()
-        await asyncio.gather(*(one() for _ in range(at_once)))
-    return statistics.median(spent) * 1000, count / (time.perf_counter() - began)
+async def _start(client: Client, thread: str, model: str) -> float:
+    """Return how long it takes until the model's first token is here."""
+    began, first = time.perf_counter(), 0.0
+    body = {"assistant_id": model, "stream": True}
+    async for payload in client.stream(f"/v1/threads/{thread}/runs", body):
+        if not first and b'"thread.message.delta"' in payload:
+            first = time.perf_counter() - began
+    return first
