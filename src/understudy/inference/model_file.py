@@ -114,17 +114,6 @@ class Partial:
         fresh.replace(self._journal)
 
 
-def default_cache_dir() -> Path:
-    """Return the user's cache folder: XDG's, or what the platform has in its place."""
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given) / "understudy"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "understudy"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "understudy" / "Cache"
-    return Path.home() / ".cache" / "understudy"
-
-
 def model_path(cache_dir: Path, identity: ModelIdentity = QWEN) -> Path:
     """Return where the model's file lies, or would lie."""
     return cache_dir / "models" / identity.name

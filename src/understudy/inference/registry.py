@@ -78,11 +78,6 @@ class ModelRoutes:
             names += [own_name] if own_name and own_name not in names else []
         return names
 
-    async def warm(self) -> None:
-        """Start the embedded model's child if some name leads there. Raises UpstreamError."""
-        if self._uses_embedded:
-            await self._embedded().warm()
-
     async def aclose(self) -> None:
         """Close every provider."""
         providers, self._providers = self._providers, {}
@@ -122,11 +117,6 @@ class ModelRoutes:
             "running": running,
             "why_off": why_off,
         }
-
-    def _embedded(self) -> embedded.EmbeddedModel:
-        provider = self._provider(EMBEDDED)
-        assert isinstance(provider, embedded.EmbeddedModel)
-        return provider
 
     def _provider(self, upstream: str) -> Provider:
         if upstream not in self._providers:
