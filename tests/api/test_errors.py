@@ -58,7 +58,7 @@ async def test_a_closed_database_is_unavailable(client: AsyncClient, house: Hous
 
 
 def test_too_many_requests_say_when_to_come_back() -> None:
-    found = errors._api_error(Request({"type": "http"}), TooManyRequests("Slow down.", 2.6, code="rate_limit_exceeded"))
+    found = errors._refused(Request({"type": "http"}), TooManyRequests("Slow down.", 2.6, code="rate_limit_exceeded"))
     assert (found.status_code, found.headers["retry-after"]) == (429, "3")
     assert b'"type":"requests"' in bytes(found.body)
 

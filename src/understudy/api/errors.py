@@ -53,23 +53,23 @@ def answer(
 
 def install(app: FastAPI) -> None:
     """Turn every error into an answer."""
-    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(ApiError, _refused)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(ValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Unavailable, _unavailable)
-    app.add_exception_handler(ConfigurationError, _unavailable)
+    app.add_exception_handler(Unavailable, _refused)
+    app.add_exception_handler(ConfigurationError, _refused)
     app.add_exception_handler(Exception, _defect)
 
 
-def _api_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ApiError)
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError | Unavailable | ConfigurationError)
     return refusal(error)
 
 
-def refusal(error: ApiError | Unavailable) -> JSONResponse:
+def refusal(error: ApiError | Unavailable | ConfigurationError) -> JSONResponse:
     """A mistake of the caller, or a part of the server that is off, in the API's shape."""
-    if isinstance(error, Unavailable):
+    if not isinstance(error, ApiError):
         return answer(503, str(error), kind="server_error")
     headers, kind = None, "invalid_request_error"
     if isinstance(error, TooManyRequests):
@@ -93,10 +93,6 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     message = texts.get(error.status_code, str(error.detail))
     headers = dict(error.headers) if error.headers else None
     return answer(error.status_code, message, headers=headers)
-
-
-def _unavailable(_: Request, error: Exception) -> JSONResponse:
-    return answer(503, str(error), kind="server_error")
 
 
 def _defect(request: Request, error: Exception) -> JSONResponse:

@@ -4,11 +4,10 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from sqlalchemy import Connection
-
 from understudy.bus.base import Bus
-from understudy.engine.endings import Change, end
+from understudy.engine.endings import end
 from understudy.ids import Clock
+from understudy.protocol.runs import RunStatus
 from understudy.storage import posts, runs
 from understudy.storage.base import Store
 from understudy.storage.faults import StorageFault
@@ -67,13 +66,9 @@ class Sweeper:
         else:
             await self._end(run, "expired")
 
-    async def _end(self, run: RunRecord, status: str) -> None:
+    async def _end(self, run: RunRecord, status: RunStatus) -> None:
         now = self._clock.now()
-
-        def write(connection: Connection) -> Change | None:
-            return end(connection, run, "cancelled" if status == "cancelled" else "expired", now)
-
-        change = await self._store.write(write)
+        change = await self._store.write(lambda connection: end(connection, run, status, now))
         if change is not None:
             await self._bus.publish(run.id, run.attempt, change.events)
             await self._bus.signal(run.id)
