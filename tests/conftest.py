@@ -3,12 +3,16 @@
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import openai
 import pytest
 from tests.harness.server import Server
 from tests.harness.upstream import Upstream
 from tests.harness.wire import Wire
+
+if TYPE_CHECKING:
+    from tests.harness.postgres import Postgres
 
 MakeServer = Callable[..., Server]
 
@@ -33,6 +37,18 @@ def upstream(_upstream: Upstream) -> Iterator[Upstream]:
     _upstream.reset()
     yield _upstream
     _upstream.reset()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator["Postgres"]:
+    """Return a PostgreSQL of the suite's own, on which every test makes its databases."""
+    from tests.harness.postgres import Postgres
+
+    server = Postgres()
+    try:
+        yield server.start()
+    finally:
+        server.close()
 
 
 @pytest.fixture(scope="session")

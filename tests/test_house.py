@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 ADAPTERS = {
     "storage.sqlite",
+    "storage.postgres",
     "bus.local",
     "inference.openai_compatible",
     "inference.constrained",

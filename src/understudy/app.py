@@ -4,8 +4,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ from understudy.api.keyring import Keyring
 from understudy.api.limits import RootPath, TimeLimit
 from understudy.api.requests import Services
 from understudy.bus.local import LocalBus
-from understudy.config import Settings, models_config
+from understudy.config import Settings, keeps_in_file, models_config
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.loop import Loop
@@ -51,6 +51,7 @@ from understudy.inference.registry import ModelRoutes
 from understudy.metrics import Metrics
 from understudy.storage import folder
 from understudy.storage import runs as run_rows
+from understudy.storage.base import Store
 from understudy.storage.sqlite import SqliteStore, sqlite_path
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ NOUNS = (assistants, runs, threads, messages, steps, models)
 class Parts:
     """What runs beside the requests."""
 
-    store: SqliteStore
+    store: Store
     bus: LocalBus
     providers: ModelRoutes
     worker: Worker
@@ -93,9 +94,25 @@ def build(settings: Settings) -> FastAPI:
     return app
 
 
-def store_of(settings: Settings) -> SqliteStore:
-    """Return the database of these settings; it is not opened yet."""
-    return SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
+def store_of(settings: Settings, on_commit: Callable[[float], None] | None = None) -> Store:
+    """Return the database of these settings; it is not opened yet. `on_commit` hears how long each write took, in s."""
+    if keeps_in_file(settings):
+        return SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous, on_commit=on_commit)
+    from understudy.storage.postgres import PostgresStore
+
+    return PostgresStore(settings.database_url, settings.database_connections, on_commit=on_commit)
+
+
+def migrate(settings: Settings) -> str:
+    """Bring the database to this version's schema; return a line about it. Raises ConfigurationError."""
+    if keeps_in_file(settings):
+        return "nothing to do: a server on SQLite upgrades its file itself when it starts, and keeps a copy"
+    from understudy.storage import postgres
+
+    before, after = postgres.migrate_database(settings.database_url)
+    if before == after:
+        return f"nothing to do: the database has schema {after} already"
+    return f"the database has schema {after} now; it had {before or 'none'}"
 
 
 def web(settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None) -> FastAPI:
@@ -133,7 +150,7 @@ def _v1() -> APIRouter:
 def _parts(settings: Settings) -> Parts:
     clock = SystemClock()
     metrics = Metrics(clock)
-    store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous, on_commit=metrics.write_ended)
+    store = store_of(settings, metrics.write_ended)
     bus = LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
     metrics.watch_queue(bus.depth)
     providers = ModelRoutes(
@@ -153,7 +170,7 @@ def _parts(settings: Settings) -> Parts:
         routes=providers,
         clock=clock,
         keyring=_keyring(settings, store, clock),
-        health=lambda: _health(store, providers),
+        health=lambda: _health(settings, store, providers),
     )
     sweepers: list[Sweeper | Retention] = [Sweeper(store, bus, clock)]
     if settings.delete_threads_after_days is not None:
@@ -161,7 +178,7 @@ def _parts(settings: Settings) -> Parts:
     return Parts(store, bus, providers, worker, sweepers, services, metrics)
 
 
-def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyring:
+def _keyring(settings: Settings, store: Store, clock: SystemClock) -> Keyring:
     key, admin_key = (
         secret.get_secret_value() if secret else None for secret in (settings.api_key, settings.admin_key)
     )
@@ -187,14 +204,22 @@ def _is_for_this_machine(host: str) -> bool:
 def _lifespan(settings: Settings, parts: Parts) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with folder.held(settings.data_dir, sqlite_path(settings.database_url)):
+        with _alone(settings):
             await parts.store.open()
             await _refuse_strangers(settings.host, parts.services.keyring)
-            await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
+            if keeps_in_file(settings):
+                await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
             async with _background(parts):
                 yield
 
     return lifespan
+
+
+def _alone(settings: Settings) -> AbstractContextManager[None]:
+    """Keep a database file from other servers; a database server is there for many."""
+    if not keeps_in_file(settings):
+        return nullcontext()
+    return folder.held(settings.data_dir, sqlite_path(settings.database_url))
 
 
 @asynccontextmanager
@@ -212,15 +237,16 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
         await parts.store.close()
 
 
-async def _health(store: SqliteStore, providers: ModelRoutes) -> dict[str, Any]:
+async def _health(settings: Settings, store: Store, providers: ModelRoutes) -> dict[str, Any]:
     """The state of each part, and why it is off. The database is well if it can be written to."""
+    kind = "sqlite" if keeps_in_file(settings) else "postgresql"
     try:
         async with asyncio.timeout(HEALTH_S):
             await store.write(lambda connection: connection.exec_driver_sql(_PROBE))
-        database = {"state": "ok", "kind": "sqlite"}
+        database = {"state": "ok", "kind": kind}
     except Exception as problem:
         why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
-        database = {"state": "failed", "kind": "sqlite", "why": why.partition("\n")[0]}
+        database = {"state": "failed", "kind": kind, "why": why.partition("\n")[0]}
     status = "ok" if database["state"] == "ok" else "failed"
     parts = {"database": database, "bus": {"state": "ok", "kind": "local"}, "models": providers.status()}
     return {"status": status, "version": __version__, "parts": parts}

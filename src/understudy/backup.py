@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from understudy.config import Settings
+from understudy.config import Settings, keeps_in_file
+from understudy.errors import ConfigurationError
 from understudy.storage import backup, folder
 
 
@@ -22,4 +23,9 @@ def restore(settings: Settings, source: Path, *, force: bool) -> str:
 
 
 def _database(settings: Settings) -> Path:
+    if not keeps_in_file(settings):
+        raise ConfigurationError(
+            "the database is PostgreSQL's: back it up with its own tools (`pg_dump`, `pg_restore`); "
+            "docs/deployment.md says how"
+        )
     return Path(settings.database_url.removeprefix("sqlite:///"))

@@ -167,6 +167,17 @@ def keys_revoke_command(key_id: str, **flags: Any) -> None:
     click.echo(f"Key {key_id} is revoked.")
 
 
+@cli.command("migrate", cls=_SettingsCommand, names=_PLACE_SETTINGS)
+def migrate_command(**flags: Any) -> None:
+    """Bring a PostgreSQL database to this version's schema: before the first start, and before an upgrade."""
+    from understudy import config
+
+    settings = config.load(flags)
+    from understudy.app import migrate
+
+    click.echo(migrate(settings))
+
+
 @cli.command("backup", cls=_SettingsCommand, names=_PLACE_SETTINGS)
 @click.argument("dest", type=click.Path(path_type=Path))
 def backup_command(dest: Path, **flags: Any) -> None:

@@ -74,9 +74,9 @@ def _default_database(validated: dict[str, Any]) -> str:
     return f"sqlite:///{validated['data_dir'] / 'understudy.sqlite3'}"
 
 
-def _sqlite_url(url: str) -> str:
-    if not url.startswith("sqlite:///") or url == "sqlite:///":
-        raise ValueError("not a SQLite URL")
+def _database_url(url: str) -> str:
+    if not re.fullmatch(r"sqlite:///.+|postgresql://[^/]*/.+", url):
+        raise ValueError("not a database's URL")
     return url
 
 
@@ -153,9 +153,17 @@ class Settings(BaseSettings):
     config: Annotated[Folder | None, About("TOML file with settings, upstreams and routes.", "a file's path")] = None
     database_url: Annotated[
         str,
-        AfterValidator(_sqlite_url),
-        About("Where assistants, threads and runs are stored.", "sqlite:///PATH (this version stores in SQLite only)"),
+        AfterValidator(_database_url),
+        About(
+            "Where assistants, threads and runs are stored.",
+            "sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME",
+        ),
     ] = Field(default_factory=_default_database, repr=False)
+    database_connections: Annotated[
+        int,
+        Field(ge=2, le=1000),
+        About("Connections to PostgreSQL that this process may open.", "a whole number from 2 to 1000"),
+    ] = 16
     sqlite_synchronous: Annotated[
         Literal["NORMAL", "FULL"],
         UpperCase,
@@ -304,6 +312,11 @@ def unknown_variables() -> list[str]:
     known = [f"{PREFIX}{name.upper()}" for name in SCALARS]
     strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     return [f"the variable {name} is not a setting{did_you_mean(name, known)}" for name in strangers]
+
+
+def keeps_in_file(settings: Settings) -> bool:
+    """Tell whether the database is a file of one server's own, not a server that many share."""
+    return settings.database_url.startswith("sqlite:")
 
 
 # --- models ------------------------------------------------------------------------------------------------------

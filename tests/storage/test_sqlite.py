@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
-from tests.storage import keys_contract, pages_contract, queries_contract, store_contract
+from tests.storage import keys_contract, pages_contract, queries_contract, races_contract, store_contract
 from tests.storage.builders import PROJECT, migrated, stored_thread, thread
 
 from understudy.errors import Unavailable
@@ -90,6 +90,10 @@ class TestCursorsMarkPlaces(pages_contract.CursorsMarkPlaces):
 
 
 class TestEveryListIsInOrder(pages_contract.EveryListIsInOrder):
+    pass
+
+
+class TestRacesHaveOneWinner(races_contract.RacesHaveOneWinner):
     pass
 
 

@@ -190,6 +190,11 @@ def _pattern(path: str, found: Found) -> Complaint:
     return Complaint(message, path, "invalid_value")
 
 
+def _nul(path: str, _: Found) -> Complaint:
+    where = f"Invalid '{path}'" if path else "Invalid body"
+    return Complaint(f"{where}: it contains a null character (\\u0000).", path or None, "invalid_value")
+
+
 def _not_json(_: str, found: Found) -> Complaint:
     return Complaint(NOT_JSON.format(detail=found.get("ctx", {}).get("error", found["msg"])), None, None)
 
@@ -211,6 +216,7 @@ _SENTENCES: dict[str, Callable[[str, Found], Complaint]] = {
     "too_many_properties": _too_many_pairs,
     "key_too_long": _key_too_long,
     "json_invalid": _not_json,
+    "null_character": _nul,
 }
 
 _FLAT = ("query", "path", "header")

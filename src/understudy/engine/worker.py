@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 UNKNOWN: LastError = {"code": "server_error", "message": "Sorry, something went wrong."}
 RENEWALS_PER_LEASE = 3
+RENEWED_AT_ONCE = 50
 STOP_S = 1.5
 CALL_OFF_S = 1.0
 """How long a drive that is called off may take to let go of its upstream."""
@@ -182,21 +185,26 @@ class Worker:
             everything = list(self._held)
             if not everything:
                 continue
-            until = self._clock.now() + self._lease_s
             try:
-                lost = await self._store.write(
-                    lambda connection, everything=everything, until=until: [  # type: ignore[misc]
-                        held for held in everything if not runs.renew(connection, held.run, until)
-                    ]
-                )
+                lost = await self._renew(everything)
             except StorageFault as fault:
                 log.warning("leases could not be renewed. %s", fault)
                 continue
             except Exception:
                 log.exception("leases could not be renewed")
                 continue
-            for held in lost:
-                held.lost.set()  # not through the bus: whoever has the run now would hear it too
+            for held in everything:
+                if held.run.id in lost:
+                    held.lost.set()  # not through the bus: whoever has the run now would hear it too
+
+    async def _renew(self, held: Sequence[_Held]) -> set[str]:
+        """Renew in batches: one that meets many commits of the same runs would often have to be made anew."""
+        lost: set[str] = set()
+        for batch in (held[start : start + RENEWED_AT_ONCE] for start in range(0, len(held), RENEWED_AT_ONCE)):
+            mine = [each.run for each in batch]
+            until = self._clock.now() + self._lease_s
+            lost |= await self._store.write(partial(runs.renew_all, held=mine, lease_until=until))
+        return lost
 
 
 async def _call_off(driving: asyncio.Future[None]) -> None:
