@@ -12,6 +12,7 @@ from tests.harness.upstream import Upstream
 from tests.harness.wire import Wire
 
 if TYPE_CHECKING:
+    from tests.harness.nats import Nats
     from tests.harness.postgres import Postgres
 
 MakeServer = Callable[..., Server]
@@ -45,6 +46,18 @@ def postgres_server() -> Iterator["Postgres"]:
     from tests.harness.postgres import Postgres
 
     server = Postgres()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator["Nats"]:
+    """Return a NATS of the suite's own; whoever uses it takes a prefix of its own."""
+    from tests.harness.nats import Nats
+
+    server = Nats()
     try:
         yield server.start()
     finally:

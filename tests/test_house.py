@@ -48,6 +48,7 @@ ADAPTERS = {
     "storage.sqlite",
     "storage.postgres",
     "bus.local",
+    "bus.nats",
     "inference.openai_compatible",
     "inference.constrained",
     "inference.embedded",

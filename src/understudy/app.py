@@ -76,7 +76,7 @@ class Parts:
 
     async def measured(self) -> bytes:
         """Return the page for Prometheus."""
-        return self.metrics.page(await self.store.read(run_rows.active_by_status))
+        return self.metrics.page(await self.store.read(run_rows.active_by_status), await self.bus.depth())
 
     async def wind_down(self) -> None:
         """Hand every run back and end the streams of those who follow: the server is about to stop."""
@@ -152,7 +152,6 @@ def _parts(settings: Settings) -> Parts:
     metrics = Metrics(clock)
     store = store_of(settings, metrics.write_ended)
     bus = LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
-    metrics.watch_queue(bus.depth)
     providers = ModelRoutes(
         models_config(settings), settings.cache_dir, fetch_image=ImageFetch() if settings.fetch_images else None
     )

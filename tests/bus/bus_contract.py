@@ -29,6 +29,7 @@ async def read(place: Subscription | None, count: int) -> list[LiveEvent]:
 
 async def _take(bus: Bus, taken: asyncio.Queue[str]) -> None:
     async for run_id in bus.jobs():
+        await bus.taken(run_id)
         taken.put_nowait(run_id)
         await asyncio.sleep(0)
 
@@ -63,6 +64,7 @@ class JobsGoToOneConsumerEach:
         for _ in range(2):
             await bus.enqueue(RUN)
             assert await asyncio.wait_for(anext(jobs), SOON_S) == RUN
+            await bus.taken(RUN)
         await jobs.aclose()
 
     async def test_a_job_wakes_who_waits_for_it(self, bus: Bus) -> None:

@@ -49,12 +49,28 @@ class Subscription(Protocol):
 class Bus(Protocol):
     """One process's, or a whole cluster's, nervous system."""
 
+    async def open(self) -> None:
+        """Be ready for all that follows. Raises ConfigurationError."""
+        ...
+
+    async def trouble(self) -> str | None:
+        """Say what is wrong with the bus; None if it is well."""
+        ...
+
     async def enqueue(self, run_id: str) -> None:
         """Put a run where some worker will take it."""
         ...
 
     def jobs(self) -> AsyncGenerator[str, None]:
         """Yield run ids, each to one worker of all that listen."""
+        ...
+
+    async def taken(self, run_id: str) -> None:
+        """Confirm a job: its rows tell who has it now. One that is not confirmed in time comes again."""
+        ...
+
+    async def depth(self) -> int:
+        """Return how many runs wait for a worker."""
         ...
 
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:

@@ -9,7 +9,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from understudy.bus.base import EventId, LiveEvent, Subscription
 from understudy.ids import Clock, SystemClock
-from understudy.protocol.events import Event
+from understudy.protocol.events import BEGINNINGS, Event
 
 LOG_BYTES = 8 * 1024 * 1024
 ALL_LOGS_BYTES = 64 * 1024 * 1024
@@ -105,9 +105,14 @@ class LocalBus:
         self._closed = False
         self._sweep_at = 0.0
 
-    def depth(self) -> int:
-        """Return how many runs wait for a worker."""
+    async def open(self) -> None:
+        """There is nothing to connect to."""
+
+    async def depth(self) -> int:
         return len(self._waiting)
+
+    async def trouble(self) -> str | None:
+        return None
 
     async def enqueue(self, run_id: str) -> None:
         if run_id not in self._waiting:
@@ -123,11 +128,14 @@ class LocalBus:
             self._waiting.discard(run_id)
             yield run_id
 
+    async def taken(self, run_id: str) -> None:
+        """A job cannot be lost on its way here."""
+
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
         if not events:
             return []
         log = self._opened(run_id)
-        if events[0].name in _BEGINNINGS and not log.events:
+        if events[0].name in BEGINNINGS and not log.events:
             log.whole = True
         before = log.size
         ids = [self._append(log, attempt, event) for event in events]
@@ -222,6 +230,3 @@ class LocalBus:
         if log is not None:
             self._size -= log.size
             log.wake()
-
-
-_BEGINNINGS = frozenset({"thread.created", "thread.run.created"})

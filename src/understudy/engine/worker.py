@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -61,14 +61,21 @@ class Worker:
         """Take jobs until the bus closes."""
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._keep_leases())
-            async for run_id in self._bus.jobs():
-                await self._slots.acquire()
-                if self._stopping:
-                    break
+            async for run_id in self._jobs():
                 task = asyncio.create_task(self._work(run_id), name=f"run {run_id}")
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
             renewing.cancel()
+
+    async def _jobs(self) -> AsyncGenerator[str, None]:
+        """Take a job only when there is room for it: what waits may be another worker's."""
+        async with aclosing(self._bus.jobs()) as jobs:
+            while True:
+                await self._slots.acquire()
+                run_id = await anext(jobs, None)
+                if run_id is None or self._stopping:
+                    return
+                yield run_id
 
     async def stop(self) -> None:
         """Hand back what is under way, at once: whoever takes it over need not wait for the lease to lapse."""
@@ -92,6 +99,7 @@ class Worker:
         logs.tag(run_id=run_id)
         async with self._bus.signalled(run_id) as signal:  # first listen, then claim: no signal falls in between
             change = await self._store.write(lambda connection: self._claim(connection, run_id))
+            await self._bus.taken(run_id)
             if change is None:
                 return
             run = change.run
