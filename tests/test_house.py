@@ -38,11 +38,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "playground": {"protocol"},
     "config": EVERYWHERE | {"config_file", "inference"},
     "config_file": EVERYWHERE | {"inference.dialect"},
+    "topology": {"config", "errors"},
     "app": EVERYWHERE
-    | {"config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
+    | {"topology", "config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
     | {"retrieval", "sandbox", "metrics"},
     "testing": EVERYWHERE | {"bus", "engine", "inference", "storage", "tools"},
-} | {command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference", "storage"} for command in COMMANDS}
+} | {
+    command: EVERYWHERE | COMMANDS | {"app", "config", "topology", "config_file", "inference", "storage"}
+    for command in COMMANDS
+}
 
 ADAPTERS = {
     "storage.sqlite",
@@ -54,7 +58,7 @@ ADAPTERS = {
     "inference.embedded",
 }
 ONLY_APP_NAMES_ADAPTERS = "app"
-CONFIG_IS_FOR = COMMANDS | {"app", "config"}
+CONFIG_IS_FOR = COMMANDS | {"app", "config", "topology"}
 
 
 def module_of(file: Path) -> str:

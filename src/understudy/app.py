@@ -33,8 +33,9 @@ from understudy.api.access import Access, Meter
 from understudy.api.keyring import Keyring
 from understudy.api.limits import RootPath, TimeLimit
 from understudy.api.requests import Services
+from understudy.bus.base import Bus
 from understudy.bus.local import LocalBus
-from understudy.config import Settings, keeps_in_file, models_config
+from understudy.config import Settings, models_config
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.loop import Loop
@@ -53,6 +54,7 @@ from understudy.storage import folder
 from understudy.storage import runs as run_rows
 from understudy.storage.base import Store
 from understudy.storage.sqlite import SqliteStore, sqlite_path
+from understudy.topology import Role, check_scale, keeps_in_file
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +66,12 @@ NOUNS = (assistants, runs, threads, messages, steps, models)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs beside the requests."""
+    """What runs beside the requests. No worker: others do the work."""
 
     store: Store
-    bus: LocalBus
+    bus: Bus
     providers: ModelRoutes
-    worker: Worker
+    worker: Worker | None
     sweepers: list[Sweeper | Retention]
     services: Services
     metrics: Metrics
@@ -80,15 +82,17 @@ class Parts:
 
     async def wind_down(self) -> None:
         """Hand every run back and end the streams of those who follow: the server is about to stop."""
-        await self.worker.stop()
+        if self.worker is not None:
+            await self.worker.stop()
         self.services.followers.close()
         await self.bus.close()
 
 
-def build(settings: Settings) -> FastAPI:
-    """Put a server together. Nothing is opened before its lifespan begins."""
-    parts = _parts(settings)
-    app = web(settings, parts.services, _lifespan(settings, parts), parts.metrics)
+def build(settings: Settings, role: Role = "all") -> FastAPI:
+    """Put a server together. Nothing is opened before its lifespan begins. Raises ConfigurationError."""
+    check_scale(settings, alone=role == "all")
+    parts = _parts(settings, role)
+    app = web(settings, parts.services, _lifespan(settings, parts), parts.metrics, api=role != "worker")
     app.state.wind_down = parts.wind_down
     app.state.measured = parts.measured
     return app
@@ -115,11 +119,23 @@ def migrate(settings: Settings) -> str:
     return f"the database has schema {after} now; it had {before or 'none'}"
 
 
-def web(settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None) -> FastAPI:
-    """Put the HTTP side together, over services that somebody else has made."""
+def _bus_of(settings: Settings, clock: SystemClock, metrics: Metrics) -> Bus:
+    if settings.bus_url is None:
+        return LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
+    from understudy.bus.nats import NatsBus
+
+    kept_s = settings.event_log_s + settings.run_expiry_s  # the first events come long before the last
+    return NatsBus(settings.bus_url, settings.bus_name, log_s=kept_s, listener=metrics.told)
+
+
+def web(
+    settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None, *, api: bool = True
+) -> FastAPI:
+    """Put the HTTP side together, over services that somebody else has made. No `api`: health and counters only."""
     app = FastAPI(title="Understudy", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.services = services
-    app.include_router(_v1())
+    if api:
+        app.include_router(_v1())
     app.include_router(health.router)
     app.include_router(api_metrics.router)
     errors.install(app)
@@ -147,19 +163,15 @@ def _v1() -> APIRouter:
     return v1
 
 
-def _parts(settings: Settings) -> Parts:
+def _parts(settings: Settings, role: Role) -> Parts:
     clock = SystemClock()
     metrics = Metrics(clock)
     store = store_of(settings, metrics.write_ended)
-    bus = LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
+    bus = _bus_of(settings, clock, metrics)
     providers = ModelRoutes(
         models_config(settings), settings.cache_dir, fetch_image=ImageFetch() if settings.fetch_images else None
     )
-    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s)
-    name = f"{socket.gethostname()}-{os.getpid()}"
-    worker = Worker(
-        store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency
-    )
+    worker = None if role == "api" else _worker(settings, store, bus, providers, clock)
     services = Services(
         store=store,
         runs=RunService(store, bus, providers, clock, run_expiry_s=settings.run_expiry_s),
@@ -169,12 +181,18 @@ def _parts(settings: Settings) -> Parts:
         routes=providers,
         clock=clock,
         keyring=_keyring(settings, store, clock),
-        health=lambda: _health(settings, store, providers),
+        health=lambda: _health(settings, store, bus, providers),
     )
     sweepers: list[Sweeper | Retention] = [Sweeper(store, bus, clock)]
     if settings.delete_threads_after_days is not None:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
     return Parts(store, bus, providers, worker, sweepers, services, metrics)
+
+
+def _worker(settings: Settings, store: Store, bus: Bus, providers: ModelRoutes, clock: SystemClock) -> Worker:
+    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s)
+    name = f"{socket.gethostname()[:48]}-{os.getpid()}"
+    return Worker(store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency)
 
 
 def _keyring(settings: Settings, store: Store, clock: SystemClock) -> Keyring:
@@ -206,6 +224,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Any:
         with _alone(settings):
             await parts.store.open()
             await _refuse_strangers(settings.host, parts.services.keyring)
+            await parts.bus.open()
             if keeps_in_file(settings):
                 await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
             async with _background(parts):
@@ -223,7 +242,7 @@ def _alone(settings: Settings) -> AbstractContextManager[None]:
 
 @asynccontextmanager
 async def _background(parts: Parts) -> AsyncIterator[None]:
-    working = asyncio.create_task(parts.worker.serve(), name="worker")
+    working = [asyncio.create_task(parts.worker.serve(), name="worker")] if parts.worker else []
     sweeping = [asyncio.create_task(sweeper.serve(), name=type(sweeper).__name__) for sweeper in parts.sweepers]
     try:
         yield
@@ -231,13 +250,16 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
         for task in sweeping:
             task.cancel()
         await parts.wind_down()
-        await asyncio.gather(working, *sweeping, return_exceptions=True)
+        await asyncio.gather(*working, *sweeping, return_exceptions=True)
         await parts.providers.aclose()
         await parts.store.close()
 
 
-async def _health(settings: Settings, store: Store, providers: ModelRoutes) -> dict[str, Any]:
-    """The state of each part, and why it is off. The database is well if it can be written to."""
+async def _health(settings: Settings, store: Store, bus: Bus, providers: ModelRoutes) -> dict[str, Any]:
+    """The state of each part, and why it is off. The database is well if it can be written to.
+
+    Without its bus a server still answers, but runs wait: it is degraded.
+    """
     kind = "sqlite" if keeps_in_file(settings) else "postgresql"
     try:
         async with asyncio.timeout(HEALTH_S):
@@ -246,6 +268,8 @@ async def _health(settings: Settings, store: Store, providers: ModelRoutes) -> d
     except Exception as problem:
         why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
         database = {"state": "failed", "kind": kind, "why": why.partition("\n")[0]}
-    status = "ok" if database["state"] == "ok" else "failed"
-    parts = {"database": database, "bus": {"state": "ok", "kind": "local"}, "models": providers.status()}
+    trouble, carrier = await bus.trouble(), "local" if settings.bus_url is None else "nats"
+    lines = {"state": "failed", "kind": carrier, "why": trouble} if trouble else {"state": "ok", "kind": carrier}
+    status = "failed" if database["state"] != "ok" else "degraded" if trouble else "ok"
+    parts = {"database": database, "bus": lines, "models": providers.status()}
     return {"status": status, "version": __version__, "parts": parts}

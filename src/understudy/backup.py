@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from understudy.config import Settings, keeps_in_file
+from understudy.config import Settings
 from understudy.errors import ConfigurationError
 from understudy.storage import backup, folder
+from understudy.topology import keeps_in_file
 
 
 def save(settings: Settings, target: Path) -> str:

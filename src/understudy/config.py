@@ -80,6 +80,12 @@ def _database_url(url: str) -> str:
     return url
 
 
+def _bus_url(url: str | None) -> str | None:
+    if url is not None and not re.fullmatch(r"(nats|tls)://[^,/\s]+(,(nats|tls)://[^,/\s]+)*", url):
+        raise ValueError("not NATS's URL")
+    return url
+
+
 def _long_enough(secret: SecretStr | None) -> SecretStr | None:
     if secret is not None and not re.fullmatch(rf"[!-~]{{{MIN_KEY_LENGTH},}}", secret.get_secret_value()):
         raise ValueError("not a key")
@@ -164,6 +170,19 @@ class Settings(BaseSettings):
         Field(ge=2, le=1000),
         About("Connections to PostgreSQL that this process may open.", "a whole number from 2 to 1000"),
     ] = 16
+    bus_url: Annotated[
+        str | None,
+        AfterValidator(_bus_url),
+        About(
+            "NATS with JetStream, for jobs and events of many servers and workers; unset: within the one server.",
+            "nats://USER:PASSWORD@HOST:PORT, or several, separated by commas",
+        ),
+    ] = Field(default=None, repr=False)
+    bus_name: Annotated[
+        str,
+        Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"),
+        About("What this cluster's subjects at NATS begin with.", "up to 32 letters a-z, digits and underscores"),
+    ] = "understudy"
     sqlite_synchronous: Annotated[
         Literal["NORMAL", "FULL"],
         UpperCase,
@@ -312,11 +331,6 @@ def unknown_variables() -> list[str]:
     known = [f"{PREFIX}{name.upper()}" for name in SCALARS]
     strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     return [f"the variable {name} is not a setting{did_you_mean(name, known)}" for name in strangers]
-
-
-def keeps_in_file(settings: Settings) -> bool:
-    """Tell whether the database is a file of one server's own, not a server that many share."""
-    return settings.database_url.startswith("sqlite:")
 
 
 # --- models ------------------------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from understudy import config, model_download
-from understudy.config import Settings, keeps_in_file, models_config
+from understudy.config import Settings, models_config
 from understudy.config_file import without_password
 from understudy.errors import UnderstudyError
 from understudy.inference.dialect import Upstream
+from understudy.topology import keeps_in_file
 
 _MIN_PYTHON = (3, 11)
 _MIN_FREE_BYTES = 200 * 1024 * 1024
