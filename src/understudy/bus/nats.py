@@ -26,7 +26,6 @@ from understudy.bus.base import EventId, LiveEvent, Subscription
 from understudy.bus.nats_log import (
     ANSWER_S,
     EVENTS_PER_MESSAGE,
-    FORGOTTEN,
     Follower,
     LogReader,
     Outbox,
@@ -223,7 +222,7 @@ class NatsBus:
         events = decoded(stored.sequence, stored.content)
         follower.last = max(follower.last, stored.sequence)
         if after is None:
-            return events if events[0].event.name in BEGINNINGS else None
+            return events if events and events[0].event.name in BEGINNINGS else None
         known = [live.id for live in events]
         return events[known.index(after) + 1 :] if after in known else None
 
@@ -234,9 +233,10 @@ class NatsBus:
         return follower
 
     async def forget(self, run_id: str) -> None:
+        subject = f"{self._prefix}.run.{run_id}"
         try:
-            await self._jetstream().purge_stream(self._events_stream, subject=f"{self._prefix}.run.{run_id}")
-            await self._client.publish(f"{self._prefix}.live.{run_id}", headers=FORGOTTEN)
+            await asyncio.wait([await self._outbox.send(subject, b"")], timeout=PUBLISH_S)  # wakes, after what was told
+            await self._jetstream().purge_stream(self._events_stream, subject=subject)
         except (NatsError, OSError, TimeoutError) as problem:
             log.warning("the events of run %s stay until they are too old: %s", run_id, _words(problem))
 
@@ -328,10 +328,7 @@ def _hearing(place: "weakref.ref[Follower]") -> Callable[[Msg], Any]:
 
     async def heard(message: Msg) -> None:
         follower, headers = place(), message.headers or {}
-        if follower is None:
-            return
-        if "Nats-Sequence" not in headers:
-            follower.woken.set()  # the log was let go
+        if follower is None or "Nats-Sequence" not in headers:
             return
         stored = Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data)
         follower.take(stored, int(headers.get("Nats-Last-Sequence", 0)))

@@ -32,7 +32,6 @@ KEEP_UNSENT_S = 15.0
 """How long an event waits for NATS to come back; then followers have to read the rows. Below the stream's memory of
 what it was sent (`nats_streams.DUPLICATES_S`), so that nothing sent again is stored twice."""
 UNSENT_BYTES = 32 * 1024 * 1024
-FORGOTTEN = {"Understudy": "forgotten"}
 _HEAD_ROOM = 4096
 
 
@@ -60,7 +59,9 @@ def _message(attempt: int, events: Sequence[Event], max_bytes: int) -> Iterator[
 
 
 def decoded(sequence: int, content: bytes) -> list[LiveEvent]:
-    """Read a message back; `sequence` is its place in the stream."""
+    """Read a message back; `sequence` is its place in the stream. One without content tells nothing."""
+    if not content:
+        return []
     attempt, *lines = (content if content[:1].isdigit() else zlib.decompress(content)).decode().split("\n")
     first = sequence * EVENTS_PER_MESSAGE
     pairs = zip(lines[::2], lines[1::2], strict=True)
@@ -272,7 +273,7 @@ class Follower:
         if not self._missed:
             self.last = stored.sequence
             self.ready.extend(decoded(stored.sequence, stored.content))
-        self.woken.set()
+        self.woken.set()  # also by what holds no event: the log is let go
 
     def end(self) -> None:
         """End the waiting for good: the bus is closed."""
