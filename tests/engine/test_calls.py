@@ -15,7 +15,7 @@ def test_code_is_read_out_of_whole_arguments(code: str) -> None:
     assert code_of(json.dumps({"code": code}, ensure_ascii=False)) == code
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.booleans())
+@given(code=st.text(alphabet=st.characters(exclude_categories=["Cs"])), ascii_only=st.booleans())
 def test_code_only_grows_as_it_is_written(code: str, *, ascii_only: bool) -> None:
     arguments = json.dumps({"code": code}, ensure_ascii=ascii_only)
     parts = [code_of(arguments[:end]) for end in range(1, len(arguments) + 1)]
