@@ -154,7 +154,7 @@ class Ran:
         return Result(self.logs, tuple(self.images), files, self.outcome, self.truncated)
 
 
-@dataclass
+@dataclass(eq=False)
 class FakeSession:
     """One key's session: its files, and the code that was run in it. See `sandbox.base.Session`."""
 

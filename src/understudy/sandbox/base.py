@@ -64,7 +64,10 @@ class Result:
 
 
 class Session(Protocol):
-    """One Python that lives on from call to call. Everything in it may be hostile."""
+    """One Python that lives on from call to call. Everything in it may be hostile.
+
+    One object for as long as it lives, equal to itself alone: what is known of a session can be kept by it.
+    """
 
     @property
     def is_new(self) -> bool:
