@@ -5,6 +5,7 @@ UnderstudyError
 │   ├── InvalidRequest        400
 │   ├── NotFound, NoSuchFile, ModelNotFound    404
 │   ├── TooLarge              413
+│   ├── TooSlow               408
 │   ├── Unauthorized          401
 │   ├── Forbidden             403
 │   └── TooManyRequests       429, with the seconds to wait
@@ -59,6 +60,12 @@ class TooLarge(ApiError):
     """More bytes than may come at once."""
 
     status = 413
+
+
+class TooSlow(ApiError):
+    """The request's body took longer than it may."""
+
+    status = 408
 
 
 class ModelNotFound(ApiError):

@@ -27,7 +27,7 @@ from understudy.storage import assistants, messages, runs, steps
 from understudy.storage.rows import Window
 from understudy.storage.runs import RunRecord
 from understudy.storage.sqlite import SqliteStore
-from understudy.testing import FakeClock, OneRoute, ScriptedProvider, call, say
+from understudy.testing import FakeClock, MemoryFileStore, OneRoute, ScriptedProvider, call, say
 
 SOON_S = 10.0
 LEASE_S = 8.0
@@ -67,6 +67,7 @@ class House:
     model: ScriptedProvider
     context_window: int = 128_000
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    file_store: MemoryFileStore = field(default_factory=MemoryFileStore)
 
     def __post_init__(self) -> None:
         self.routes = OneRoute(self.model, self.context_window)
