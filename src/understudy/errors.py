@@ -3,8 +3,9 @@
 UnderstudyError
 ├── ApiError                  the caller's mistake; carries the hosted API's text, param and code
 │   ├── InvalidRequest        400
-│   ├── NotFound, NoSuchFile, ModelNotFound    404
+│   ├── NotFound, NoSuchFile, FilesNotFound, ModelNotFound    404
 │   ├── TooLarge              413
+│   ├── TooSlow               408
 │   ├── Unauthorized          401
 │   ├── Forbidden             403
 │   └── TooManyRequests       429, with the seconds to wait
@@ -17,6 +18,7 @@ UnderstudyError
 └── ConfigurationError        the server cannot start like this
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 
@@ -58,10 +60,25 @@ class NoSuchFile(ApiError):
         super().__init__(f"No such File object: {file_id}", param="id")
 
 
+class FilesNotFound(ApiError):
+    """Files that a request refers to are not in the caller's project. Text: behaviours.md, row 34."""
+
+    status = 404
+
+    def __init__(self, file_ids: Sequence[str]) -> None:
+        super().__init__(f"File ids {list(file_ids)} were not found.", param="file_ids")
+
+
 class TooLarge(ApiError):
     """More bytes than may come at once."""
 
     status = 413
+
+
+class TooSlow(ApiError):
+    """The request's body took longer than it may."""
+
+    status = 408
 
 
 class ModelNotFound(ApiError):

@@ -27,7 +27,7 @@ from understudy.storage import assistants, messages, runs, steps
 from understudy.storage.rows import Window
 from understudy.storage.runs import RunRecord
 from understudy.storage.sqlite import SqliteStore
-from understudy.testing import FakeClock, OneRoute, ScriptedProvider, call, say
+from understudy.testing import FakeClock, MemoryFileStore, OneRoute, ScriptedProvider, call, say
 from understudy.tools.base import Tool
 
 SOON_S = 10.0
@@ -69,6 +69,7 @@ class House:
     context_window: int = 128_000
     toolbox: dict[Any, Tool] = field(default_factory=dict)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    file_store: MemoryFileStore = field(default_factory=MemoryFileStore)
 
     def __post_init__(self) -> None:
         self.routes = OneRoute(self.model, self.context_window)

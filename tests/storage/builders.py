@@ -6,14 +6,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 
 from understudy.ids import new_id
+from understudy.protocol.files import FileObject
 from understudy.protocol.messages import Message, text_content
 from understudy.protocol.runs import Usage
 from understudy.protocol.steps import RunStep
 from understudy.protocol.threads import Thread
-from understudy.storage import assistants, messages, migrate, threads
+from understudy.storage import assistants, files, loose_bytes, messages, migrate, threads
 from understudy.storage.assistants import AssistantRecord
 from understudy.storage.base import Store
 from understudy.storage.model_calls import ModelCall
@@ -153,4 +154,17 @@ async def stored_message(store: Store, thread_id: str, text: str = "hi", **given
 async def stored_assistant(store: Store, project: str = PROJECT, **given: Any) -> AssistantRecord:
     made = assistant(**given)
     await store.write(lambda connection: assistants.add(connection, project, made))
+    return made
+
+
+async def stored_file(store: Store, filename: str = "a.txt", project: str = PROJECT, **given: Any) -> FileObject:
+    """A file's row; its bytes are nowhere."""
+    values = {"id": new_id("file"), "purpose": "assistants", "bytes": 1, "created_at": NOW, "expires_at": None}
+    made = FileObject.model_validate(values | {"filename": filename} | given)
+
+    def write(connection: Connection) -> bool:
+        loose_bytes.add(connection, [made.id], NOW + 1)
+        return files.add(connection, project, made)
+
+    assert await store.write(write)
     return made

@@ -23,6 +23,8 @@ from understudy.engine.service import RunService
 from understudy.errors import InvalidRequest
 from understudy.ids import PREFIXES, Clock
 from understudy.inference.base import Routes
+from understudy.ingest.files import Files
+from understudy.ingest.uploads import Uploads
 from understudy.protocol.steps import INCLUDE_RESULTS
 from understudy.storage.base import Store
 from understudy.storage.rows import Order, Window
@@ -40,6 +42,8 @@ class Services:
     routes: Routes
     clock: Clock
     keyring: Keyring
+    files: Files
+    uploads: Uploads
     health: Callable[[], Awaitable[dict[str, Any]]]
 
 
