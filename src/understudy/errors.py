@@ -11,6 +11,7 @@ UnderstudyError
 ├── SessionEnded              a session of the code interpreter is gone; the next one begins anew
 ├── NoRoom                    a file does not fit into such a session
 ├── LeaseLost                 a worker found that the run is no longer its own
+├── ToolUnavailable           a run needs a tool that is off; becomes the run's last_error
 ├── UpstreamError             the language model's server failed; becomes the run's last_error
 └── ConfigurationError        the server cannot start like this
 """
@@ -107,6 +108,10 @@ class UpstreamError(UnderstudyError):
         super().__init__(message)
         self.message = message
         self.code = code
+
+
+class ToolUnavailable(UnderstudyError):
+    """A run cannot go on without a tool that is off; says why and how to mend it."""
 
 
 class ConfigurationError(UnderstudyError):
