@@ -47,12 +47,12 @@ def _new_message(thread_id: str, given: CreateMessage, now: int) -> Message:
 def add_thread(
     connection: Connection, project: str, given: CreateThread | None, resources: ToolResources, now: float
 ) -> Thread:
-    """Store a new thread with its first messages."""
+    """Store a new thread with its first messages; return it as it is shown."""
     given = given or CreateThread()
     thread = Thread(id=new_id("thread"), created_at=int(now), metadata=given.metadata or {}, tool_resources=resources)
-    threads.add(connection, project, thread)
+    shown = threads.add(connection, project, thread)
     messages.add(connection, project, thread.id, new_messages(thread.id, given.messages or [], now))
-    return thread
+    return shown
 
 
 def stored_resources(given: ToolResourcesParam | None, tools: Sequence[Tool] = ()) -> ToolResources:

@@ -34,6 +34,7 @@ class ModelCall:
 
 
 _OF_RUN = select(model_calls).where(given(model_calls.c.run_id)).order_by(model_calls.c.started_at)
+_USAGES = select(model_calls.c.usage).where(given(model_calls.c.run_id))
 
 
 def add(connection: Connection, call: ModelCall) -> None:
@@ -47,6 +48,12 @@ def add(connection: Connection, call: ModelCall) -> None:
 def of_run(connection: Connection, run_id: str) -> list[ModelCall]:
     """Return a run's calls, oldest first."""
     return [ModelCall(**row) for row in connection.execute(_OF_RUN, {"given_run_id": run_id}).mappings()]
+
+
+def usages(connection: Connection, run_id: str) -> list[Usage]:
+    """Return what each of a run's calls used, less those that came to no end."""
+    found = connection.execute(_USAGES, {"given_run_id": run_id}).scalars()
+    return [used for used in found if used is not None]
 
 
 def usage_of_step(connection: Connection, step_id: str) -> Usage | None:

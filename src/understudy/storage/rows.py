@@ -70,13 +70,11 @@ def _allot(parent: Table) -> UpdateBase:
 
 def allot_in_project(connection: Connection, project: str) -> int:
     """Like `allot`, for what belongs to a project directly; the project's row is made at first use."""
-    known = connection.execute(_PROJECT, {"given_id": project}).first()
-    if known is None:
+    place = connection.execute(_allot(projects), {"given_id": project, "count": 1}).scalar()
+    if place is None:
         insert(connection, projects, {"id": project, "last_seq": 0})
-    return allot(connection, projects, project)
-
-
-_PROJECT = select(projects.c.id).where(given(projects.c.id))
+        return allot(connection, projects, project)
+    return int(place)
 
 
 def page(

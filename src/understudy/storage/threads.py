@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, and_, exists, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from understudy.errors import NotFound
@@ -20,7 +20,7 @@ _TOMBSTONE = {"deleted": True, "metadata": {}, "tool_resources": {}}
 _MINE = (given(threads.c.id), given(threads.c.project))
 _SHOWN = (threads.c.id, threads.c.created_at, threads.c.metadata, threads.c.tool_resources)
 _GET = select(*_SHOWN).where(*_MINE, ~threads.c.deleted)
-_LOCK = update(threads).where(*_MINE).values(last_seq=threads.c.last_seq)
+_LOCK = update(threads).where(*_MINE, ~threads.c.deleted).values(last_seq=threads.c.last_seq).returning(*_SHOWN)
 
 
 def _thread(thread_id: str, created_at: int, metadata: Metadata, resources: ToolResources) -> Thread:
@@ -29,24 +29,28 @@ def _thread(thread_id: str, created_at: int, metadata: Metadata, resources: Tool
     return Thread.model_construct(id=thread_id, created_at=created_at, metadata=metadata, tool_resources=shown)
 
 
-def add(connection: Connection, project: str, thread: Thread) -> None:
-    """Store a new thread."""
+def add(connection: Connection, project: str, thread: Thread) -> Thread:
+    """Store a new thread; return it as it is shown."""
     place = allot_in_project(connection, project)
     insert(connection, threads, thread.model_dump(exclude={"object"}) | {"project": project, "seq": place})
+    return _thread(thread.id, thread.created_at, thread.metadata, thread.tool_resources)
 
 
 def get(connection: Connection, project: str, thread_id: str) -> Thread:
     """Raises NotFound."""
-    row = connection.execute(_GET, {"given_id": thread_id, "given_project": project}).first()
-    if row is None:
-        raise NotFound(NOUN, thread_id)
-    return _thread(*row)
+    return _found(connection, _GET, project, thread_id)
 
 
 def lock(connection: Connection, project: str, thread_id: str) -> Thread:
     """Get a thread and keep its row from all others until the transaction ends. Raises NotFound."""
-    connection.execute(_LOCK, {"given_id": thread_id, "given_project": project})
-    return get(connection, project, thread_id)
+    return _found(connection, _LOCK, project, thread_id)
+
+
+def _found(connection: Connection, statement: Executable, project: str, thread_id: str) -> Thread:
+    row = connection.execute(statement, {"given_id": thread_id, "given_project": project}).first()
+    if row is None:
+        raise NotFound(NOUN, thread_id)
+    return _thread(*row)
 
 
 def change(connection: Connection, project: str, thread_id: str, values: dict[str, Any]) -> Thread:
