@@ -24,8 +24,7 @@ class Conversations:
 
         def write(connection: Connection) -> Thread:
             resources = creation.stored_resources(given.tool_resources if given else None)
-            thread = creation.add_thread(connection, project, given, resources, self._clock.now())
-            return threads.get(connection, project, thread.id)
+            return creation.add_thread(connection, project, given, resources, self._clock.now())
 
         return await once.write(self._store, write)
 

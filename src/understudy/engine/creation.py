@@ -59,13 +59,16 @@ def add_thread(
     now: float,
     where: str = "messages",
 ) -> Thread:
-    """Store a new thread with its first messages. Raises FilesNotFound, NotFound, InvalidRequest."""
+    """Store a new thread with its first messages; return it as it is shown.
+
+    Raises FilesNotFound, NotFound, InvalidRequest.
+    """
     given = given or CreateThread()
     thread = Thread(id=new_id("thread"), created_at=int(now), metadata=given.metadata or {}, tool_resources=resources)
     references.check_resources(connection, project, resources, now)
-    threads.add(connection, project, thread)
+    shown = threads.add(connection, project, thread)
     add_messages(connection, project, thread.id, given.messages or [], now, where)
-    return thread
+    return shown
 
 
 def stored_resources(given: ToolResourcesParam | None, tools: Sequence[Tool] = ()) -> ToolResources:

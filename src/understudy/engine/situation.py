@@ -47,12 +47,12 @@ def situation(connection: Connection, run: RunRecord, window: int, quote: Quote)
     spoken = _recent_messages(connection, run.thread_id, window * CHARACTERS_PER_TOKEN)
     kept = prompts.within_strategy(run, spoken)
     called = steps.finished_tools(connection, run.thread_id, since=kept[0][0] if kept else 0)
-    finished = [call for call in model_calls.of_run(connection, run.id) if call.usage is not None]
+    made = model_calls.usages(connection, run.id)
     searches = any(tool["type"] == "file_search" for tool in run.tools)
     return Situation(
         prompts.merge(kept, called),
-        reduce(add_usage, (call.usage or usage() for call in finished), usage()),
-        len(finished),
+        reduce(add_usage, made, usage()),
+        len(made),
         sum(_characters(item) for _, item in kept)
         + sum(len(str(item.step_details)) for _, item in called)
         + len(run.instructions or ""),

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from understudy.protocol.runs import Usage
 from understudy.storage import daily_tokens
-from understudy.storage.rows import insert
+from understudy.storage.rows import given, insert
 from understudy.storage.schema import model_calls
 
 
@@ -33,6 +33,10 @@ class ModelCall:
     step_id: str | None = None
 
 
+_OF_RUN = select(model_calls).where(given(model_calls.c.run_id)).order_by(model_calls.c.started_at)
+_USAGES = select(model_calls.c.usage).where(given(model_calls.c.run_id))
+
+
 def add(connection: Connection, call: ModelCall) -> None:
     """Record a call, at its end or at its failure."""
     insert(connection, model_calls, asdict(call))
@@ -43,8 +47,13 @@ def add(connection: Connection, call: ModelCall) -> None:
 
 def of_run(connection: Connection, run_id: str) -> list[ModelCall]:
     """Return a run's calls, oldest first."""
-    statement = select(model_calls).where(model_calls.c.run_id == run_id).order_by(model_calls.c.started_at)
-    return [ModelCall(**row) for row in connection.execute(statement).mappings()]
+    return [ModelCall(**row) for row in connection.execute(_OF_RUN, {"given_run_id": run_id}).mappings()]
+
+
+def usages(connection: Connection, run_id: str) -> list[Usage]:
+    """Return what each of a run's calls used, less those that came to no end."""
+    found = connection.execute(_USAGES, {"given_run_id": run_id}).scalars()
+    return [used for used in found if used is not None]
 
 
 def usage_of_step(connection: Connection, step_id: str) -> Usage | None:
