@@ -19,13 +19,16 @@ from understudy.api import (
     health,
     messages,
     middleware,
+    model_calls,
     models,
     openapi,
     rates,
     retries,
+    run_list,
     runs,
     steps,
     threads,
+    usage,
     webpages,
 )
 from understudy.api import metrics as api_metrics
@@ -58,7 +61,7 @@ log = logging.getLogger(__name__)
 V1 = "/v1"
 HEALTH_S = 5
 _PROBE = "UPDATE alembic_version SET version_num = version_num"
-NOUNS = (assistants, runs, threads, messages, steps, models)
+NOUNS = (assistants, runs, threads, messages, steps, models, run_list, model_calls, usage)
 
 
 @dataclass(frozen=True, slots=True)

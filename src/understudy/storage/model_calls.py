@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, select
 
+from understudy.errors import NotFound
 from understudy.protocol.runs import Usage
 from understudy.storage import daily_tokens
 from understudy.storage.rows import insert
 from understudy.storage.schema import model_calls
+
+NOUN = "model call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,15 @@ def of_run(connection: Connection, run_id: str) -> list[ModelCall]:
     """Return a run's calls, oldest first."""
     statement = select(model_calls).where(model_calls.c.run_id == run_id).order_by(model_calls.c.started_at)
     return [ModelCall(**row) for row in connection.execute(statement).mappings()]
+
+
+def get(connection: Connection, run_id: str, call_id: str) -> ModelCall:
+    """Raises NotFound."""
+    mine = (model_calls.c.id == call_id, model_calls.c.run_id == run_id)
+    row = connection.execute(select(model_calls).where(*mine)).mappings().first()
+    if row is None:
+        raise NotFound(NOUN, call_id)
+    return ModelCall(**row)
 
 
 def usage_of_step(connection: Connection, step_id: str) -> Usage | None:
