@@ -21,15 +21,18 @@ from understudy.api import (
     health,
     messages,
     middleware,
+    model_calls,
     models,
     multipart,
     openapi,
     rates,
     retries,
+    run_list,
     runs,
     steps,
     threads,
     uploads,
+    usage,
     webpages,
 )
 from understudy.api import metrics as api_metrics
@@ -67,7 +70,7 @@ log = logging.getLogger(__name__)
 V1 = "/v1"
 HEALTH_S = 5
 _PROBE = "UPDATE alembic_version SET version_num = version_num"
-NOUNS = (assistants, runs, threads, messages, steps, models, files, uploads)
+NOUNS = (assistants, runs, threads, messages, steps, models, files, uploads, run_list, model_calls, usage)
 
 
 @dataclass(frozen=True, slots=True)

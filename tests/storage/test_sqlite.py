@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
-from tests.storage import keys_contract, pages_contract, queries_contract, store_contract
+from tests.storage import keys_contract, lists_contract, pages_contract, queries_contract, store_contract
 from tests.storage.builders import PROJECT, migrated, stored_thread, thread
 
 from understudy.errors import Unavailable
@@ -90,6 +90,22 @@ class TestCursorsMarkPlaces(pages_contract.CursorsMarkPlaces):
 
 
 class TestEveryListIsInOrder(pages_contract.EveryListIsInOrder):
+    pass
+
+
+class TestThreadsAreFound(lists_contract.ThreadsAreFound):
+    pass
+
+
+class TestRunsOfAllThreadsAreListed(lists_contract.RunsOfAllThreadsAreListed):
+    pass
+
+
+class TestRecordsNameMessages(lists_contract.RecordsNameMessages):
+    pass
+
+
+class TestUseIsTold(lists_contract.UseIsTold):
     pass
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Text, bindparam, cast, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Text, bindparam, cast, func, select, update
 
 from understudy.errors import NotFound
 from understudy.protocol.messages import Message
@@ -74,6 +74,19 @@ def newest(connection: Connection, thread_id: str, limit: int, before: int | Non
     """Return the newest messages of a thread that are finished, newest first, each with its place in the thread."""
     values = {"given_thread_id": thread_id, "before": _LAST_PLACE if before is None else before, "most": limit}
     return [(row["seq"], _message(row)) for row in connection.execute(_NEWEST, values).mappings()]
+
+
+def placed(connection: Connection, thread_id: str, message_ids: Sequence[str]) -> list[tuple[int, Message]]:
+    """Return those messages of a thread that are still there, oldest first, each with its place in the thread."""
+    here = (messages.c.thread_id == thread_id, messages.c.id.in_(message_ids), ~messages.c.deleted)
+    rows = connection.execute(select(messages).where(*here).order_by(messages.c.seq)).mappings()
+    return [(row["seq"], _message(row)) for row in rows]
+
+
+def place_of_first(connection: Connection, message_ids: Sequence[str]) -> int | None:
+    """Return the place of the oldest of these messages, deleted ones included."""
+    statement = select(func.min(messages.c.seq)).where(messages.c.id.in_(message_ids))
+    return connection.execute(statement).scalar()
 
 
 def has_user_message(connection: Connection, thread_id: str) -> bool:

@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, select
 
+from understudy.errors import NotFound
 from understudy.protocol.runs import Usage
 from understudy.storage import daily_tokens
 from understudy.storage.rows import given, insert
 from understudy.storage.schema import model_calls
+
+NOUN = "model call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,15 @@ def usages(connection: Connection, run_id: str) -> list[Usage]:
     """Return what each of a run's calls used, less those that came to no end."""
     found = connection.execute(_USAGES, {"given_run_id": run_id}).scalars()
     return [used for used in found if used is not None]
+
+
+def get(connection: Connection, run_id: str, call_id: str) -> ModelCall:
+    """Raises NotFound."""
+    mine = (model_calls.c.id == call_id, model_calls.c.run_id == run_id)
+    row = connection.execute(select(model_calls).where(*mine)).mappings().first()
+    if row is None:
+        raise NotFound(NOUN, call_id)
+    return ModelCall(**row)
 
 
 def usage_of_step(connection: Connection, step_id: str) -> Usage | None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     UpdateBase,
     bindparam,
     select,
+    tuple_,
     update,
 )
 
@@ -84,29 +85,40 @@ def page(
     shown: Sequence[ColumnElement[bool]],
     window: Window,
     noun: str,
+    order: Sequence[str] = ("seq",),
 ) -> tuple[list[RowMapping], bool]:
     """Return a page of the parent's children that are shown, and whether there are more behind it.
 
-    Raises NotFound for a cursor that never was a child; one that is not shown any more still marks its place.
+    `order` are the columns that say which child comes first. Raises NotFound for a cursor that never was a child;
+    one that is not shown any more still marks its place.
     """
     conditions = [parent, *shown]
+    by = [table.c[name] for name in order]
+    here = tuple_(*by) if len(by) > 1 else by[0]
     ascending = window.order == "asc"
     if window.after is not None:
-        place = _place(connection, table, parent, window.after, noun)
-        conditions.append(table.c.seq > place if ascending else table.c.seq < place)
+        place = _place(connection, table, parent, window.after, noun, by)
+        conditions.append(here > place if ascending else here < place)
     if window.before is not None:
-        place = _place(connection, table, parent, window.before, noun)
-        conditions.append(table.c.seq < place if ascending else table.c.seq > place)
+        place = _place(connection, table, parent, window.before, noun, by)
+        conditions.append(here < place if ascending else here > place)
     backwards = window.before is not None and window.after is None
-    by = table.c.seq.asc() if ascending != backwards else table.c.seq.desc()
-    statement = select(table).where(*conditions).order_by(by).limit(window.limit + 1)
+    sorting = [column.asc() if ascending != backwards else column.desc() for column in by]
+    statement = select(table).where(*conditions).order_by(*sorting).limit(window.limit + 1)
     found = list(connection.execute(statement).mappings())
     rows = found[: window.limit]
     return (rows[::-1] if backwards else rows), len(found) > window.limit
 
 
-def _place(connection: Connection, table: Table, parent: ColumnElement[bool], cursor: str, noun: str) -> int:
-    place = connection.execute(select(table.c.seq).where(parent, table.c.id == cursor)).scalar()
-    if place is None:
+def _place(
+    connection: Connection,
+    table: Table,
+    parent: ColumnElement[bool],
+    cursor: str,
+    noun: str,
+    by: Sequence[ColumnElement[Any]],
+) -> Any:
+    row = connection.execute(select(*by).where(parent, table.c.id == cursor)).first()
+    if row is None:
         raise NotFound(noun, cursor)
-    return int(place)
+    return tuple_(*row) if len(row) > 1 else row[0]

@@ -111,7 +111,8 @@ _HELD = (given(runs.c.id), given(runs.c.attempt), runs.c.status == "in_progress"
 _RENEW = update(runs).where(*_HELD)
 
 
-def _record(row: RowMapping) -> RunRecord:
+def record_of(row: RowMapping) -> RunRecord:
+    """Read a whole row."""
     return RunRecord(**{name: row[name] for name in _COLUMNS})
 
 
@@ -134,6 +135,11 @@ def get(connection: Connection, project: str, thread_id: str, run_id: str) -> Ru
     return run
 
 
+def place(connection: Connection, run_id: str) -> int:
+    """Return a run's place in its thread: after all that the runs before it have left there."""
+    return int(connection.execute(select(runs.c.seq).where(runs.c.id == run_id)).scalar_one())
+
+
 def find(connection: Connection, run_id: str) -> RunRecord | None:
     """Return a run whoever it belongs to: for the engine, never for a request."""
     return _first(connection, _FIND, {"given_id": run_id})
@@ -153,7 +159,7 @@ def count_active(connection: Connection, project: str) -> int:
 def list_page(connection: Connection, thread_id: str, window: Window) -> tuple[list[RunRecord], bool]:
     """Return a page of a thread's runs, and whether there are more."""
     rows, more = page(connection, runs, runs.c.thread_id == thread_id, [], window, NOUN)
-    return [_record(row) for row in rows], more
+    return [record_of(row) for row in rows], more
 
 
 def save(connection: Connection, run: RunRecord, *, was: RunRecord) -> bool:
@@ -189,7 +195,7 @@ def needing_care(connection: Connection, now: float) -> list[RunRecord]:
     waiting = runs.c.status == "requires_action"
     unheld: ColumnElement[bool] = ~waiting & (runs.c.lease_until < now)
     statement = select(runs).where(runs.c.status.in_(ACTIVE), or_(runs.c.expires_at <= now, unheld))
-    return [_record(row) for row in connection.execute(statement.order_by(runs.c.lease_until)).mappings()]
+    return [record_of(row) for row in connection.execute(statement.order_by(runs.c.lease_until)).mappings()]
 
 
 def active_by_status(connection: Connection) -> dict[str, int]:

@@ -183,6 +183,7 @@ runs = Table(
     Column("worker", String(64)),
     Column("lease_until", Float, nullable=False, default=0.0),
     UniqueConstraint("thread_id", "seq", name="runs_order"),
+    Index("runs_of_project", "project", "created_at", "id"),
 )
 
 _holds_thread = runs.c.status.in_(ACTIVE)
@@ -238,6 +239,7 @@ model_calls = Table(
     Column("instructions", Text),
     _json("message_ids", nullable=False),
     Index("model_calls_of_run", "run_id"),
+    Index("model_calls_by_time", "started_at"),
 )
 
 posts = Table(
