@@ -3,7 +3,8 @@
 UnderstudyError
 ├── ApiError                  the caller's mistake; carries the hosted API's text, param and code
 │   ├── InvalidRequest        400
-│   ├── NotFound              404
+│   ├── NotFound, NoSuchFile, ModelNotFound    404
+│   ├── TooLarge              413
 │   ├── Unauthorized          401
 │   ├── Forbidden             403
 │   └── TooManyRequests       429, with the seconds to wait
@@ -43,6 +44,21 @@ class NotFound(ApiError):
 
     def __init__(self, noun: str, object_id: str) -> None:
         super().__init__(f"No {noun} found with id '{object_id}'.")
+
+
+class NoSuchFile(ApiError):
+    """No such file in the caller's project. Text: behaviours.md, row 6 (recorded)."""
+
+    status = 404
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(f"No such File object: {file_id}", param="id")
+
+
+class TooLarge(ApiError):
+    """More bytes than may come at once."""
+
+    status = 413
 
 
 class ModelNotFound(ApiError):

@@ -5,11 +5,12 @@ Say `ScriptedProvider(say("Hello"), call(get_weather={"city": "부산"}), say("I
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from understudy.errors import UpstreamError
+from understudy.files.base import FileFault, NoBytes, chained
 from understudy.ids import new_id
 from understudy.inference.base import (
     CompletionRequest,
@@ -113,6 +114,48 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.time += seconds
+
+
+class MemoryFileStore:
+    """A FileStore in memory. `fault`, while it is set, is what every call fails with."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.fault: FileFault | None = None
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
+        self._fail()
+        content = b"".join([bytes(chunk) async for chunk in chunks])
+        self._fail()
+        self.kept[key] = content
+        return len(content)
+
+    async def get(self, key: str) -> AsyncIterator[bytes]:
+        self._fail()
+        if key not in self.kept:
+            raise NoBytes(key)
+        return self._read(self.kept[key])
+
+    async def delete(self, key: str) -> None:
+        self._fail()
+        self.kept.pop(key, None)
+
+    async def join(self, key: str, keys: Sequence[str]) -> int:
+        return await self.put(key, chained(self, keys))
+
+    async def tidy(self, older_than_s: float) -> int:
+        """Nothing is ever left over."""
+        self._fail()
+        return 0
+
+    async def _read(self, content: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 65_536):
+            await asyncio.sleep(0)
+            yield content[start : start + 65_536]
+
+    def _fail(self) -> None:
+        if self.fault is not None:
+            raise self.fault
 
 
 async def collect_events(events: AsyncIterable[Any]) -> list[str]:

@@ -268,3 +268,62 @@ Index(
     sqlite_where=_has_key,
     postgresql_where=_has_key,
 )
+
+files = Table(
+    "files",
+    metadata,
+    _key(),  # its bytes lie in the file store under this
+    *_belongs(),
+    _deleted(),
+    _created(),
+    Column("filename", Text, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    _moment("expires_at"),
+    UniqueConstraint("project", "seq", name="files_order"),
+    Index("files_by_expiry", "expires_at"),
+)
+
+file_uses = Table(
+    "file_uses",
+    metadata,
+    Column("file_id", String(64), primary_key=True),
+    Column("owner_id", String(64), primary_key=True),  # an assistant or a thread, whose code interpreter has the file
+    Index("file_uses_by_owner", "owner_id"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    _key(),
+    Column("project", String(64), nullable=False),
+    _created(),
+    Column("filename", Text, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("mime_type", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("file_life_s", BigInteger),  # how long after its creation the file is to vanish
+    Column("file_id", String(64)),
+    Index("uploads_by_expiry", "status", "expires_at"),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    _key(),  # its bytes lie in the file store under this
+    Column("upload_id", String(64), nullable=False),
+    _created(),
+    Column("bytes", BigInteger, nullable=False),
+    Index("parts_of_upload", "upload_id"),
+)
+
+loose_bytes = Table(
+    "loose_bytes",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("until", Float, nullable=False),
+    Index("loose_bytes_by_age", "until"),
+)
+"""Bytes in the file store that no row owns: not yet, or not any more. Past `until` they are removed."""
