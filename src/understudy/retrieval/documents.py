@@ -8,7 +8,7 @@ from typing import Literal
 
 from understudy.errors import UnderstudyError
 
-Form = Literal["prose", "markdown", "code"]
+Form = Literal["prose", "markdown", "code", "paged"]
 Fault = Literal["invalid_file", "unsupported_file", "server_error"]
 
 
@@ -32,13 +32,12 @@ class Document:
     """A parsed file. `text` has at least one character that is no white space.
 
     `sections` are in order and do not overlap; together they hold every character of the text that is no white space.
-    `form` says where the text may be cut well; `language` names the programming language of code, if it is known.
+    `form` says where the text may be cut well: "paged" is a file whose pages are units, such as slides.
     """
 
     text: str
     sections: tuple[Section, ...]
     form: Form = "prose"
-    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,9 @@ class Chunk:
 class Unreadable(UnderstudyError):
     """No text can be had from a file. `code` and `message` become the `last_error` of the vector store's file.
 
-    `invalid_file`: its bytes are not what they should be, or hold no text. `unsupported_file`: its kind is not read here.
-    `server_error`: the parser failed or went over its limits. The message is one or two sentences for the uploader: what is
-    wrong and what helps.
+    `invalid_file`: its bytes are not what they should be, or hold no text. `unsupported_file`: its kind is not read
+    here. `server_error`: the parser failed or went over its limits. The message is one or two sentences for the
+    uploader: what is wrong and what helps.
     """
 
     def __init__(self, code: Fault, message: str) -> None:
