@@ -327,3 +327,89 @@ loose_bytes = Table(
     Index("loose_bytes_by_age", "until"),
 )
 """Bytes in the file store that no row owns: not yet, or not any more. Past `until` they are removed."""
+
+vector_stores = Table(
+    "vector_stores",
+    metadata,
+    _key(),
+    *_belongs(),
+    _deleted(),
+    _created(),
+    Column("last_seq", BigInteger, nullable=False, default=0),
+    Column("name", Text),
+    Column("description", Text),
+    _json("expires_after"),
+    _moment("expires_at"),
+    Column("last_active_at", BigInteger, nullable=False),
+    _metadata(),
+    Column("emptied", Boolean, nullable=False, default=False),  # its passages are gone: it was deleted or has expired
+    UniqueConstraint("project", "seq", name="vector_stores_order"),
+)
+
+_may_be_full = ~vector_stores.c.emptied
+Index(
+    "vector_stores_to_empty",
+    vector_stores.c.deleted,
+    vector_stores.c.expires_at,
+    sqlite_where=_may_be_full,
+    postgresql_where=_may_be_full,
+)
+
+vector_store_files = Table(
+    "vector_store_files",
+    metadata,
+    Column("vector_store_id", String(64), primary_key=True),
+    Column("id", String(64), primary_key=True),  # the file's own
+    *_belongs(),
+    _deleted(),
+    _created(),
+    Column("status", String(16), nullable=False),
+    Column("usage_bytes", BigInteger, nullable=False, default=0),
+    _json("last_error"),
+    _json("chunking_strategy", nullable=False),
+    _json("attributes", nullable=False),
+    # What ingestion keeps: who works on the file, up to when, how often it was begun, and if it may have passages.
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("worker", String(64)),
+    Column("lease_until", Float, nullable=False, default=0.0),
+    Column("filled", Boolean, nullable=False, default=False),
+    UniqueConstraint("vector_store_id", "seq", name="vector_store_files_order"),
+    Index("vector_store_files_counts", "vector_store_id", "deleted", "status", "usage_bytes"),
+    Index("vector_stores_of_file", "id"),
+)
+
+_in_progress = (vector_store_files.c.status == "in_progress") & ~vector_store_files.c.deleted
+Index(
+    "vector_store_files_in_progress",
+    vector_store_files.c.lease_until,
+    sqlite_where=_in_progress,
+    postgresql_where=_in_progress,
+)
+_left_over = vector_store_files.c.filled & (
+    vector_store_files.c.deleted | vector_store_files.c.status.in_(("failed", "cancelled"))
+)
+Index(
+    "vector_store_files_left_over",
+    vector_store_files.c.vector_store_id,
+    sqlite_where=_left_over,
+    postgresql_where=_left_over,
+)
+
+file_batches = Table(
+    "file_batches",
+    metadata,
+    _key(),
+    Column("project", String(64), nullable=False),
+    _created(),
+    Column("vector_store_id", String(64), nullable=False),
+    _moment("cancelled_at"),
+    Index("file_batches_of_store", "vector_store_id"),
+)
+
+file_batch_files = Table(
+    "file_batch_files",
+    metadata,
+    Column("batch_id", String(64), primary_key=True),
+    Column("file_id", String(64), primary_key=True),
+)
