@@ -13,7 +13,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from understudy.bus.base import Bus, Signal
-from understudy.errors import UnderstudyError
+from understudy.errors import LeaseLost, UnderstudyError
 from understudy.ids import Clock
 from understudy.protocol.vector_stores import FileError
 from understudy.retrieval.documents import Unreadable
@@ -160,6 +160,9 @@ class FileWorker:
             size = await self._intake.take_in(file)
         except Unreadable as failure:
             error = FileError(code=failure.code, message=failure.message)
+        except LeaseLost:
+            log.info("file %s was taken away", file.job)
+            return
         except StorageFault:
             raise  # tried again, once the database can be written to
         except UnderstudyError as failure:
