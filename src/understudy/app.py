@@ -16,16 +16,19 @@ from understudy.api import (
     assistants,
     auth,
     errors,
+    files,
     health,
     messages,
     middleware,
     models,
+    multipart,
     openapi,
     rates,
     retries,
     runs,
     steps,
     threads,
+    uploads,
     webpages,
 )
 from understudy.api import metrics as api_metrics
@@ -44,12 +47,16 @@ from understudy.engine.service import RunService
 from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
 from understudy.errors import ConfigurationError
+from understudy.files.store import UrlFileStore
 from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
+from understudy.ingest.files import Files
+from understudy.ingest.upkeep import Upkeep
+from understudy.ingest.uploads import Uploads
 from understudy.metrics import Metrics
-from understudy.storage import folder
+from understudy.storage import folder, loose_bytes
 from understudy.storage import runs as run_rows
 from understudy.storage.sqlite import SqliteStore, sqlite_path
 
@@ -58,7 +65,7 @@ log = logging.getLogger(__name__)
 V1 = "/v1"
 HEALTH_S = 5
 _PROBE = "UPDATE alembic_version SET version_num = version_num"
-NOUNS = (assistants, runs, threads, messages, steps, models)
+NOUNS = (assistants, runs, threads, messages, steps, models, files, uploads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ class Parts:
     bus: LocalBus
     providers: ModelRoutes
     worker: Worker
-    sweepers: list[Sweeper | Retention]
+    sweepers: list[Sweeper | Retention | Upkeep]
     services: Services
     metrics: Metrics
 
@@ -112,7 +119,8 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
         app.add_middleware(middleware.BetaHeader)
     app.add_middleware(TimeLimit, seconds=settings.request_timeout_s)
     max_bytes = int(settings.max_body_bytes)
-    app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s)
+    streamed = multipart.takes_form([noun.router for noun in NOUNS], V1)
+    app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s, streamed=streamed)
     app.add_middleware(rates.RequestRates)
     app.add_middleware(auth.Door)
     app.add_middleware(webpages.WebPages, origins=settings.cors_origins)
@@ -144,6 +152,8 @@ def _parts(settings: Settings) -> Parts:
     worker = Worker(
         store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency
     )
+    file_store = UrlFileStore(settings.files_url)
+    kept_files = Files(store, file_store, clock)
     services = Services(
         store=store,
         runs=RunService(store, bus, providers, clock, run_expiry_s=settings.run_expiry_s),
@@ -153,9 +163,12 @@ def _parts(settings: Settings) -> Parts:
         routes=providers,
         clock=clock,
         keyring=_keyring(settings, store, clock),
+        files=kept_files,
+        uploads=Uploads(store, file_store, kept_files, clock),
         health=lambda: _health(store, providers),
     )
-    sweepers: list[Sweeper | Retention] = [Sweeper(store, bus, clock)]
+    upkeep = Upkeep(store, file_store, kept_files, clock)
+    sweepers: list[Sweeper | Retention | Upkeep] = [Sweeper(store, bus, clock), upkeep]
     if settings.delete_threads_after_days is not None:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
     return Parts(store, bus, providers, worker, sweepers, services, metrics)
@@ -191,6 +204,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Any:
             await parts.store.open()
             await _refuse_strangers(settings.host, parts.services.keyring)
             await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
+            await parts.store.write(lambda connection: loose_bytes.give_up(connection, parts.services.clock.now()))
             async with _background(parts):
                 yield
 

@@ -5,11 +5,13 @@ UnderstudyError
 │   ├── InvalidRequest        400
 │   ├── NotFound, NotInStore, NoSuchFile, ModelNotFound    404
 │   ├── TooLarge              413
+│   ├── TooSlow               408
 │   ├── Unauthorized          401
 │   ├── Forbidden             403
 │   └── TooManyRequests       429, with the seconds to wait
 ├── Unavailable               503: a part of the server is off; says which and how to mend it
 ├── LeaseLost                 a worker found that the run is no longer its own
+├── ToolUnavailable           a run needs a tool that is off; becomes the run's last_error
 ├── UpstreamError             the language model's server failed; becomes the run's last_error
 └── ConfigurationError        the server cannot start like this
 """
@@ -70,6 +72,12 @@ class TooLarge(ApiError):
     status = 413
 
 
+class TooSlow(ApiError):
+    """The request's body took longer than it may."""
+
+    status = 408
+
+
 class ModelNotFound(ApiError):
     """The named model has no route. Text: behaviours.md, row 8."""
 
@@ -122,6 +130,10 @@ class UpstreamError(UnderstudyError):
         super().__init__(message)
         self.message = message
         self.code = code
+
+
+class ToolUnavailable(UnderstudyError):
+    """A run cannot go on without a tool that is off; says why and how to mend it."""
 
 
 class ConfigurationError(UnderstudyError):

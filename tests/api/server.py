@@ -13,11 +13,15 @@ from understudy.api.requests import Services
 from understudy.app import web
 from understudy.config import Settings
 from understudy.engine.retries import Refused
+from understudy.ingest.files import Files
+from understudy.ingest.uploads import Uploads
 
 MAX_BODY = 100_000
 
 
 def services(house: House) -> Services:
+    files = Files(house.store, house.file_store, house.clock)
+
     async def health() -> dict[str, Any]:
         return {"status": "ok", "version": "0", "parts": {}}
 
@@ -30,6 +34,8 @@ def services(house: House) -> Services:
         keyring=Keyring(house.store, house.clock),
         routes=house.routes,
         clock=house.clock,
+        files=files,
+        uploads=Uploads(house.store, house.file_store, files, house.clock),
         health=health,
     )
 

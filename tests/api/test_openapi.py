@@ -7,7 +7,7 @@ import pytest
 from httpx2 import AsyncClient
 from tests.api.server import app_of
 
-BODILESS = {"/v1/threads/{thread_id}/runs/{run_id}/cancel"}
+BODILESS = {"/v1/threads/{thread_id}/runs/{run_id}/cancel", "/v1/uploads/{upload_id}/cancel"}
 
 
 @pytest.fixture(scope="module")

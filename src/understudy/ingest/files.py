@@ -108,15 +108,7 @@ class Files:
         write: Write | None = None,
     ) -> FileObject:
         """Make a file of received bytes. If that fails they are removed, and the failure is raised."""
-        now = int(self._clock.now())
-        file = FileObject(
-            id=received.key,
-            purpose=purpose,
-            filename=filename,
-            bytes=received.bytes,
-            created_at=now,
-            expires_at=None if expires_after is None else now + expires_after.seconds,
-        )
+        file = self.made(received, filename, purpose, expires_after)
 
         def change(connection: Connection) -> FileObject:
             if not files.add(connection, project, file):
@@ -128,6 +120,20 @@ class Files:
         except Exception:
             await self.discard(received.key)
             raise
+
+    def made(
+        self, received: Received, filename: str, purpose: Purpose, expires_after: ExpiresAfter | None
+    ) -> FileObject:
+        """Return the file that received bytes are to be."""
+        now = int(self._clock.now())
+        return FileObject(
+            id=received.key,
+            purpose=purpose,
+            filename=filename,
+            bytes=received.bytes,
+            created_at=now,
+            expires_at=None if expires_after is None else now + expires_after.seconds,
+        )
 
     async def discard(self, *keys: str) -> None:
         """Remove bytes that no row owns. What the file store cannot remove now, the upkeep tries again."""
@@ -151,11 +157,11 @@ class Files:
         return await self._store.write(write)
 
 
-async def limited(chunks: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[bytes]:
+async def limited(chunks: AsyncIterator[bytes], max_bytes: int, what: str = "File") -> AsyncIterator[bytes]:
     """Pass bytes on up to a limit. Raises TooLarge."""
     size = 0
     async for chunk in chunks:
         size += len(chunk)
         if size > max_bytes:
-            raise TooLarge(f"File is too large. It may have {max_bytes} bytes ({max_bytes // 2**20} MB) at most.")
+            raise TooLarge(f"{what} is too large. It may have {max_bytes} bytes ({max_bytes // 2**20} MB) at most.")
         yield chunk
