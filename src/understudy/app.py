@@ -16,6 +16,7 @@ from understudy.api import (
     assistants,
     auth,
     errors,
+    file_batches,
     files,
     health,
     messages,
@@ -29,6 +30,8 @@ from understudy.api import (
     steps,
     threads,
     uploads,
+    vector_store_files,
+    vector_stores,
     webpages,
 )
 from understudy.api import metrics as api_metrics
@@ -65,7 +68,19 @@ log = logging.getLogger(__name__)
 V1 = "/v1"
 HEALTH_S = 5
 _PROBE = "UPDATE alembic_version SET version_num = version_num"
-NOUNS = (assistants, runs, threads, messages, steps, models, files, uploads)
+NOUNS = (
+    assistants,
+    runs,
+    threads,
+    messages,
+    steps,
+    models,
+    files,
+    uploads,
+    vector_stores,
+    vector_store_files,
+    file_batches,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,22 @@
 """Ingestion for tests: a real store and bus, a clock that stands still, files that are taken in as the test says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.ingest.fakes import FakeIntake
 from tests.storage import builders as make
 from tests.storage.builders import PROJECT, migrated
 
 from understudy.bus.base import Bus
 from understudy.bus.local import LocalBus
-from understudy.ingest.search import Hit, Place
 from understudy.ingest.stores import VectorStores
 from understudy.ingest.sweeper import FileSweeper
 from understudy.ingest.waiting import Waits
 from understudy.ingest.worker import FileWorker
-from understudy.protocol.search import SearchRanking
 from understudy.protocol.vector_stores import (
     AddFile,
     AddFileBatch,
@@ -28,87 +27,10 @@ from understudy.protocol.vector_stores import (
 )
 from understudy.storage import vector_store_files, vector_stores
 from understudy.storage.sqlite import SqliteStore
-from understudy.storage.vector_store_files import FileRecord
 from understudy.testing import FakeClock
 
 SOON_S = 10.0
 LEASE_S = 8.0
-SIZE = 1045
-
-
-@dataclass
-class FakeIntake:
-    """Takes files in as it is told: `outcomes` by file id (a size, an error to raise, or an event to wait for)."""
-
-    outcomes: dict[str, Any] = field(default_factory=dict)
-    begun: list[str] = field(default_factory=list)
-    called_off: list[str] = field(default_factory=list)
-    removed: list[tuple[str, str | None]] = field(default_factory=list)
-    at_once: int = 0
-    most_at_once: int = 0
-
-    async def take_in(self, held: FileRecord) -> int:
-        self.begun.append(held.id)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            return await self._outcome(self.outcomes.get(held.id, SIZE))
-        except asyncio.CancelledError:
-            self.called_off.append(held.id)
-            raise
-        finally:
-            self.at_once -= 1
-
-    async def _outcome(self, outcome: Any) -> int:
-        await asyncio.sleep(0)
-        if isinstance(outcome, asyncio.Event):
-            await outcome.wait()
-            return SIZE
-        if isinstance(outcome, Exception):
-            raise outcome
-        return int(outcome)
-
-    async def remove(self, store_id: str, file_id: str | None = None) -> None:
-        self.removed.append((store_id, file_id))
-
-
-@dataclass
-class FakeIndex:
-    """Finds passages by the words that they share with a query. `passages`: (store, file, chunk): text."""
-
-    passages: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    asked: list[dict[str, Any]] = field(default_factory=list)
-
-    async def search(
-        self,
-        project: str,
-        store_ids: Sequence[str],
-        queries: Sequence[str],
-        *,
-        limit: int,
-        ranking: SearchRanking,
-        only: Collection[tuple[str, str]] | None,
-    ) -> list[Hit]:
-        self.asked.append({"project": project, "queries": list(queries), "limit": limit, "ranking": ranking})
-        hits = [
-            Hit(store_id, file_id, chunk_id, text, score)
-            for (store_id, file_id, chunk_id), text in self.passages.items()
-            if store_id in store_ids and (only is None or (store_id, file_id) in only)
-            if (score := max(_likeness(text, query) for query in queries)) > ranking.score_threshold
-        ]
-        return sorted(hits, key=lambda hit: -hit.score)[:limit]
-
-    async def passage(self, store_id: str, file_id: str, chunk_id: str) -> tuple[str, Place] | None:
-        text = self.passages.get((store_id, file_id, chunk_id))
-        return None if text is None else (text, Place(0, len(text), 1, ("Act IV", "Scene V")))
-
-    async def content(self, store_id: str, file_id: str) -> list[str]:
-        return [text for (store, file, _), text in self.passages.items() if (store, file) == (store_id, file_id)]
-
-
-def _likeness(text: str, query: str) -> float:
-    wanted = set(query.lower().split())
-    return len(wanted & set(text.lower().split())) / max(1, len(wanted))
 
 
 @dataclass
@@ -163,6 +85,14 @@ class Shelf:
 
     async def row(self, store_id: str, file_id: str) -> Any:
         return await self.store.read(lambda c: vector_store_files.find(c, store_id, file_id))
+
+    async def until_emptied(self, store_id: str, file_id: str) -> None:
+        """Look again and again until nothing is left over of a file."""
+        async with asyncio.timeout(SOON_S):
+            while await self.store.read(  # noqa: ASYNC110  # the database tells nobody
+                lambda c: vector_store_files.is_left_over(c, store_id, file_id)
+            ):
+                await asyncio.sleep(0.005)
 
     async def until(self, true: Any) -> None:
         """Look again and again until something is so."""

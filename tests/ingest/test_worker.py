@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.ingest.shelf import LEASE_S, SIZE, SOON_S, Shelf
+from tests.ingest.fakes import SIZE
+from tests.ingest.shelf import LEASE_S, SOON_S, Shelf
 from tests.storage.builders import PROJECT
 
 from understudy.errors import LeaseLost
@@ -85,9 +86,7 @@ async def test_a_file_that_is_taken_away_is_let_go_of(shelf: Shelf) -> None:
     await shelf.vector_stores.remove_file(PROJECT, store_id, file_id)
     await shelf.until(lambda: shelf.intake.called_off == [file_id])
     await shelf.until(lambda: (store_id, file_id) in shelf.intake.removed)
-    async with asyncio.timeout(SOON_S):
-        while await shelf.store.read(lambda c: vector_store_files.is_left_over(c, store_id, file_id)):
-            await asyncio.sleep(0.005)
+    await shelf.until_emptied(store_id, file_id)
 
 
 async def test_a_deleted_store_is_emptied(shelf: Shelf) -> None:

@@ -77,7 +77,7 @@ class StoresCountTheirFiles:
         await finished(store, store_id, one, usage_bytes=7)
         await store.write(lambda c: vector_store_files.remove(c, store_id, one))
         await store.write(lambda c: file_rows.delete(c, PROJECT, two, NOW))
-        await store.write(lambda c: vector_store_files.remove_everywhere(c, two))
+        await store.write(lambda c: vector_store_files.remove_everywhere(c, PROJECT, two))
         found = await shown(store, store_id)
         assert (found.file_counts["total"], found.usage_bytes, found.status) == (0, 0, "completed")
         assert await listed(store, store_id) == []
@@ -226,7 +226,7 @@ class FilesAreFenced:
         ends: dict[str, Any] = {
             "cancel": lambda c: vector_store_files.cancel(c, store_id, [file_id]),
             "remove": lambda c: vector_store_files.remove(c, store_id, file_id),
-            "remove_everywhere": lambda c: vector_store_files.remove_everywhere(c, file_id),
+            "remove_everywhere": lambda c: vector_store_files.remove_everywhere(c, PROJECT, file_id),
         }
         await store.write(ends[end])
         assert not await store.read(lambda c: vector_store_files.is_held(c, file))

@@ -184,9 +184,9 @@ def remove(connection: Connection, store_id: str, file_id: str) -> None:
     _bury(connection, _one(store_id, file_id))
 
 
-def remove_everywhere(connection: Connection, file_id: str) -> None:
-    """Take a file out of every store."""
-    _bury(connection, _files.c.id == file_id)
+def remove_everywhere(connection: Connection, project: str, file_id: str) -> None:
+    """Take a file out of every store of its project: it is being deleted."""
+    _bury(connection, and_(_files.c.id == file_id, _files.c.project == project))
 
 
 def _bury(connection: Connection, which: ColumnElement[bool]) -> None:
