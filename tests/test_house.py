@@ -50,6 +50,8 @@ ADAPTERS = {
     "inference.openai_compatible",
     "inference.constrained",
     "inference.embedded",
+    "storage.search_sqlite",
+    "storage.nearest",
 }
 ONLY_APP_NAMES_ADAPTERS = "app"
 CONFIG_IS_FOR = COMMANDS | {"app", "config"}

@@ -16,6 +16,7 @@ PREFIXES = {
     "step": "step",
     "call": "call",
     "key": "key",
+    "chunk": "chunk",
 }
 
 

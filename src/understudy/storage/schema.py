@@ -13,6 +13,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -28,6 +29,11 @@ ACTIVE = ("queued", "in_progress", "requires_action", "cancelling")
 
 def _key() -> Column[str]:
     return Column("id", String(64), primary_key=True)
+
+
+def _number(name: str) -> Column[int]:
+    """Return a key that the database counts up; SQLite does so with plain integers only."""
+    return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
 
 
 def _belongs() -> list[Column[str] | Column[int]]:
@@ -241,9 +247,7 @@ model_calls = Table(
 posts = Table(
     "posts",
     metadata,
-    Column(
-        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True
-    ),  # SQLite counts up plain integers only
+    _number("id"),
     Column("project", String(64), nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("body", String(64)),
@@ -267,4 +271,59 @@ Index(
     unique=True,
     sqlite_where=_has_key,
     postgresql_where=_has_key,
+)
+
+# --- the search index: see `storage.search` ----------------------------------------------------------------------
+
+indexed_stores = Table(
+    "indexed_stores",
+    metadata,
+    _number("number"),
+    Column("vector_store_id", String(64), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("chunks", BigInteger, nullable=False, default=0),
+    Column("terms", BigInteger, nullable=False, default=0),  # of all its chunks together, repetitions included
+    Column("generation", BigInteger, nullable=False, default=0),  # grows with every change of its vectors
+    UniqueConstraint("vector_store_id", name="indexed_stores_id"),
+)
+
+indexed_files = Table(
+    "indexed_files",
+    metadata,
+    Column("vector_store_id", String(64), primary_key=True),
+    Column("file_id", String(64), primary_key=True),
+    Column("project", String(64), nullable=False),
+    Column("terms_version", Integer, nullable=False),
+    Column("embedder", Text),  # whose vectors it has; null until it has all of them
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    _number("key"),
+    Column("id", String(64), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("vector_store_id", String(64), nullable=False),
+    Column("file_id", String(64), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("page", Integer),
+    _json("heading", nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("terms", Text, nullable=False),  # cut by `retrieval.terms`, repetitions included
+    UniqueConstraint("vector_store_id", "file_id", "place", name="chunks_order"),
+)
+
+vector_blocks = Table(
+    "vector_blocks",
+    metadata,
+    _number("id"),
+    Column("vector_store_id", String(64), nullable=False),
+    Column("file_id", String(64), nullable=False),
+    Column("embedder", Text, nullable=False),
+    Column("chunk_keys", LargeBinary, nullable=False),  # of chunks: little-endian int64
+    Column("vectors", LargeBinary, nullable=False),  # one row each: little-endian float32, of length 1
+    Index("vector_blocks_of_file", "vector_store_id", "file_id"),
 )
