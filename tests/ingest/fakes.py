@@ -1,12 +1,13 @@
 """Fakes of what ingestion works with: a way in for files, and an index."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from understudy.ingest.search import Hit, Place
-from understudy.protocol.search import SearchRanking
+from understudy.errors import NotFound
+from understudy.ingest.index import Hit, Places, Ranking
+from understudy.storage.chunks import StoredChunk
 from understudy.storage.vector_store_files import FileRecord
 
 SIZE = 1045
@@ -61,25 +62,31 @@ class FakeIndex:
         store_ids: Sequence[str],
         queries: Sequence[str],
         *,
-        limit: int,
-        ranking: SearchRanking,
-        only: Collection[tuple[str, str]] | None,
+        limit: int = 10,
+        ranking: Ranking | None = None,
+        only: Places | None = None,
     ) -> list[Hit]:
+        ranking = ranking or Ranking()
         self.asked.append({"project": project, "queries": list(queries), "limit": limit, "ranking": ranking})
         hits = [
-            Hit(store_id, file_id, chunk_id, text, score)
+            Hit(_chunk(store_id, file_id, chunk_id, text), score)
             for (store_id, file_id, chunk_id), text in self.passages.items()
             if store_id in store_ids and (only is None or (store_id, file_id) in only)
             if (score := max(_likeness(text, query) for query in queries)) > ranking.score_threshold
         ]
         return sorted(hits, key=lambda hit: -hit.score)[:limit]
 
-    async def passage(self, store_id: str, file_id: str, chunk_id: str) -> tuple[str, Place] | None:
-        text = self.passages.get((store_id, file_id, chunk_id))
-        return None if text is None else (text, Place(0, len(text), 1, ("Act IV", "Scene V")))
+    async def chunk(self, store_id: str, file_id: str, chunk_id: str) -> StoredChunk:
+        if (store_id, file_id, chunk_id) not in self.passages:
+            raise NotFound("chunk", chunk_id)
+        return _chunk(store_id, file_id, chunk_id, self.passages[store_id, file_id, chunk_id])
 
-    async def content(self, store_id: str, file_id: str) -> list[str]:
-        return [text for (store, file, _), text in self.passages.items() if (store, file) == (store_id, file_id)]
+    async def content(self, store_id: str, file_id: str) -> list[StoredChunk]:
+        return [_chunk(*place, text) for place, text in self.passages.items() if place[:2] == (store_id, file_id)]
+
+
+def _chunk(store_id: str, file_id: str, chunk_id: str, text: str) -> StoredChunk:
+    return StoredChunk(chunk_id, store_id, file_id, 0, text, 0, len(text), 1, ("Act IV", "Scene V"), 5)
 
 
 def _likeness(text: str, query: str) -> float:

@@ -1,42 +1,23 @@
 """Searching vector stores: who may, in which files, and what is answered. The index finds."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from sqlalchemy import Connection
 
-from understudy.errors import NotInStore
 from understudy.ids import Clock
+from understudy.ingest.index import Hit, Places, Ranking
 from understudy.protocol.attributes import AttributeFilter, Attributes
 from understudy.protocol.search import Passage, SearchPage, SearchRanking, SearchResult, SearchVectorStore
 from understudy.protocol.vector_stores import FileContentPage
+from understudy.retrieval.fuse import Weights
 from understudy.storage import files, vector_store_files, vector_stores
 from understudy.storage.base import Store
+from understudy.storage.chunks import StoredChunk
 
 DEFAULT_RESULTS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a passage lies. Offsets are characters of the file's text, the end exclusive."""
-
-    start: int
-    end: int
-    page: int | None
-    heading: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A passage that the index found; `score` is calibrated to 0 to 1."""
-
-    store_id: str
-    file_id: str
-    chunk_id: str
-    text: str
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +29,8 @@ class Found:
     attributes: Attributes
 
 
-class Index(Protocol):
-    """Finds passages in stores."""
+class Passages(Protocol):
+    """The part of the index that finds and opens passages."""
 
     async def search(
         self,
@@ -57,22 +38,19 @@ class Index(Protocol):
         store_ids: Sequence[str],
         queries: Sequence[str],
         *,
-        limit: int,
-        ranking: SearchRanking,
-        only: Collection[tuple[str, str]] | None,
+        limit: int = DEFAULT_RESULTS,
+        ranking: Ranking | None = None,
+        only: Places | None = None,
     ) -> list[Hit]:
-        """Return the best passages for any of the queries, the best first, none below the score threshold.
-
-        `only` names the files to look in, as stores and ids; all are looked in without it.
-        """
+        """Return the best passages for any of the queries; with `only`, in these files."""
         ...
 
-    async def passage(self, store_id: str, file_id: str, chunk_id: str) -> tuple[str, Place] | None:
-        """Return a passage's text and place, if there is such a passage."""
+    async def chunk(self, store_id: str, file_id: str, chunk_id: str) -> StoredChunk:
+        """Return one passage. Raises NotFound."""
         ...
 
-    async def content(self, store_id: str, file_id: str) -> list[str]:
-        """Return a file's text as it was read, in pieces that do not overlap."""
+    async def content(self, store_id: str, file_id: str) -> list[StoredChunk]:
+        """Return a file's passages in their order."""
         ...
 
 
@@ -87,7 +65,7 @@ class _Scope:
 class Search:
     """Finds passages, on behalf of a client or of a run."""
 
-    def __init__(self, store: Store, index: Index, clock: Clock) -> None:
+    def __init__(self, store: Store, index: Passages, clock: Clock) -> None:
         self._store = store
         self._index = index
         self._clock = clock
@@ -111,7 +89,7 @@ class Search:
         if scope.idle:
             await self._store.write(partial(vector_stores.touch, store_ids=store_ids, now=now))
         hits = await self._index.search(
-            project, store_ids, queries, limit=limit, ranking=ranking or SearchRanking(), only=scope.only
+            project, store_ids, queries, limit=limit, ranking=_ranking(ranking or SearchRanking()), only=scope.only
         )
         return await self._store.read(partial(_described, project=project, hits=hits, now=now))
 
@@ -126,26 +104,23 @@ class Search:
     async def content(self, project: str, store_id: str, file_id: str) -> FileContentPage:
         """Return a file's text as it was read. Raises NotFound, NotInStore; InvalidRequest if the store has expired."""
         await self._filename(project, store_id, file_id)
-        pieces = await self._index.content(store_id, file_id)
-        return FileContentPage(data=[{"type": "text", "text": piece} for piece in pieces])
+        text = _joined(await self._index.content(store_id, file_id))
+        return FileContentPage(data=[{"type": "text", "text": text}] if text else [])
 
     async def passage(self, project: str, store_id: str, file_id: str, chunk_id: str) -> Passage:
         """Open a passage. Raises as `content`."""
         filename = await self._filename(project, store_id, file_id)
-        found = await self._index.passage(store_id, file_id, chunk_id)
-        if found is None:
-            raise NotInStore("chunk", chunk_id, store_id)
-        text, place = found
+        found = await self._index.chunk(store_id, file_id, chunk_id)
         return Passage(
-            id=chunk_id,
+            id=found.id,
             vector_store_id=store_id,
             file_id=file_id,
             filename=filename,
-            text=text,
-            start_index=place.start,
-            end_index=place.end,
-            page=place.page,
-            heading=list(place.heading),
+            text=found.text,
+            start_index=found.start,
+            end_index=found.end,
+            page=found.page,
+            heading=list(found.heading),
         )
 
     async def _filename(self, project: str, store_id: str, file_id: str) -> str:
@@ -192,3 +167,22 @@ def _shown(found: Found) -> SearchResult:
         "content": [{"type": "text", "text": found.hit.text}],
         "chunk_id": found.hit.chunk_id,
     }
+
+
+def _ranking(given: SearchRanking) -> Ranking:
+    """Turn a client's options into the index's. A side that is given no weight has none."""
+    hybrid = given.hybrid_search
+    weights = None
+    if hybrid is not None:
+        weights = Weights(text=hybrid.text_weight or 0.0, dense=hybrid.embedding_weight or 0.0)
+    return Ranking(score_threshold=given.score_threshold, hybrid=weights, rerank=given.ranker != "none")
+
+
+def _joined(chunks: Sequence[StoredChunk]) -> str:
+    """Put a text together from passages that may overlap. Between two there is nothing but white space."""
+    text, end = "", 0
+    for chunk in chunks:
+        gap = "\n" if text and chunk.start > end else ""
+        text += gap + chunk.text[max(0, end - chunk.start) :]
+        end = max(end, chunk.end)
+    return text
