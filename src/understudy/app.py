@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -55,6 +56,7 @@ from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
+from understudy.ingest import pictures
 from understudy.ingest.files import Files
 from understudy.ingest.upkeep import Upkeep
 from understudy.ingest.uploads import Uploads
@@ -159,16 +161,19 @@ def _parts(settings: Settings) -> Parts:
     store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous, on_commit=metrics.write_ended)
     bus = LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
     metrics.watch_queue(bus.depth)
+    file_store = UrlFileStore(settings.files_url)
+    kept_files = Files(store, file_store, clock)
     providers = ModelRoutes(
-        models_config(settings), settings.cache_dir, fetch_image=ImageFetch() if settings.fetch_images else None
+        models_config(settings),
+        settings.cache_dir,
+        fetch_image=ImageFetch() if settings.fetch_images else None,
+        read_image=partial(pictures.data_url, kept_files),
     )
     loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s)
     name = f"{socket.gethostname()}-{os.getpid()}"
     worker = Worker(
         store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency
     )
-    file_store = UrlFileStore(settings.files_url)
-    kept_files = Files(store, file_store, clock)
     services = Services(
         store=store,
         runs=RunService(store, bus, providers, clock, run_expiry_s=settings.run_expiry_s),

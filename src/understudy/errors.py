@@ -3,7 +3,7 @@
 UnderstudyError
 ├── ApiError                  the caller's mistake; carries the hosted API's text, param and code
 │   ├── InvalidRequest        400
-│   ├── NotFound, NotInStore, NoSuchFile, ModelNotFound    404
+│   ├── NotFound, NotInStore, NoSuchFile, FilesNotFound, ModelNotFound    404
 │   ├── TooLarge              413
 │   ├── TooSlow               408
 │   ├── Unauthorized          401
@@ -16,6 +16,7 @@ UnderstudyError
 └── ConfigurationError        the server cannot start like this
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 
@@ -64,6 +65,15 @@ class NotInStore(ApiError):
 
     def __init__(self, noun: str, object_id: str, store_id: str) -> None:
         super().__init__(f"No {noun} found with id '{object_id}' in vector store '{store_id}'.")
+
+
+class FilesNotFound(ApiError):
+    """Files that a request refers to are not in the caller's project. Text: behaviours.md, row 34."""
+
+    status = 404
+
+    def __init__(self, file_ids: Sequence[str]) -> None:
+        super().__init__(f"File ids {list(file_ids)} were not found.", param="file_ids")
 
 
 class TooLarge(ApiError):

@@ -212,7 +212,7 @@ async def test_unknown_files_are_refused(client: AsyncClient, file_id: str) -> N
         client.post(f"{STORES}/{store_id}/file_batches", json={"files": [{"file_id": file_id}]}),
     ):
         problem = await error(answer, 404)
-        assert (problem["message"], problem["param"]) == (f"No such File object: {file_id}", "id")
+        assert (problem["message"], problem["param"]) == (f"File ids ['{file_id}'] were not found.", "file_ids")
     assert (await ok(client.get(f"{STORES}/{store_id}")))["file_counts"]["total"] == 0
 
 

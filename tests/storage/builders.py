@@ -14,7 +14,7 @@ from understudy.protocol.messages import Message, text_content
 from understudy.protocol.runs import Usage
 from understudy.protocol.steps import RunStep
 from understudy.protocol.threads import Thread
-from understudy.storage import assistants, messages, migrate, schema, store_contents, threads
+from understudy.storage import assistants, files, loose_bytes, messages, migrate, schema, store_contents, threads
 from understudy.storage.assistants import AssistantRecord
 from understudy.storage.base import Store
 from understudy.storage.model_calls import ModelCall
@@ -179,8 +179,20 @@ async def stored_files(store: Store, count: int, project: str = PROJECT, **given
     return [one.id for one in made]
 
 
-async def stored_vector_store(store: Store, files: int = 0, project: str = PROJECT, **given: Any) -> str:
+async def stored_vector_store(store: Store, count: int = 0, project: str = PROJECT, **given: Any) -> str:
     """A vector store with so many files, which are to be taken in."""
-    wanted = NewStore(**{"file_ids": await stored_files(store, files, project)} | given)
+    wanted = NewStore(**{"file_ids": await stored_files(store, count, project)} | given)
     made, _ = await store.write(lambda connection: store_contents.make(connection, project, wanted, NOW))
     return made.id
+
+
+async def stored_file(store: Store, filename: str = "a.txt", project: str = PROJECT, **given: Any) -> FileObject:
+    """A file's row; its bytes are nowhere."""
+    made = file(filename=filename, **given)
+
+    def write(connection: Connection) -> bool:
+        loose_bytes.add(connection, [made.id], NOW + 1)
+        return files.add(connection, project, made)
+
+    assert await store.write(write)
+    return made

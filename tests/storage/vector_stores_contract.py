@@ -7,7 +7,7 @@ import pytest
 from tests.storage import builders as make
 from tests.storage.builders import NOW, PROJECT
 
-from understudy.errors import InvalidRequest, NoSuchFile, NotFound, NotInStore
+from understudy.errors import FilesNotFound, InvalidRequest, NotFound, NotInStore
 from understudy.ids import new_id
 from understudy.protocol.vector_stores import DAY_S, ChunkingStrategy, VectorStore, VectorStoreFile, auto_chunking
 from understudy.storage import file_batches, store_contents, vector_store_files, vector_stores
@@ -88,7 +88,7 @@ class StoresCountTheirFiles:
         [theirs] = await make.stored_files(store, 1, project="proj_other")
         store_id = await make.stored_vector_store(store)
         for file_id in (theirs, "file-none"):
-            with pytest.raises(NoSuchFile, match=f"No such File object: {file_id}"):
+            with pytest.raises(FilesNotFound, match=rf"File ids \['{file_id}'\] were not found"):
                 await filled(store, store_id, Addition(file_id))
         assert await listed(store, store_id) == []
 

@@ -3,11 +3,13 @@
 from typing import Any
 
 from fastapi import APIRouter, Response
+from sqlalchemy import Connection
 
 from understudy.api.answers import json_answer
 from understudy.api.requests import AssistantId, ProjectDep, ServicesDep, WindowDep, body
 from understudy.api.retries import OnceDep
 from understudy.engine.creation import stored_resources
+from understudy.engine.references import check_resources
 from understudy.ids import new_id
 from understudy.protocol.assistants import Assistant, AssistantFields, CreateAssistant, ModifyAssistant
 from understudy.protocol.base import Deleted, Page, page_of
@@ -39,10 +41,13 @@ async def create(
         metadata=given.metadata or {},
         response_format=as_given(given.response_format),
     )
-    await once.write(
-        services.store, lambda connection: assistants.add(connection, project, record), lambda _: record.shown()
-    )
-    return json_answer(record.shown())
+
+    def write(connection: Connection) -> Assistant:
+        check_resources(connection, project, record.tool_resources, services.clock.now())
+        assistants.add(connection, project, record)
+        return record.shown()
+
+    return json_answer(await once.write(services.store, write))
 
 
 @router.get("", response_model=Page[Assistant])
@@ -68,9 +73,10 @@ async def modify(
     if given.model is not None:
         services.routes.find(given.model)
 
-    def write(connection: Any) -> Assistant:
-        before = assistants.get(connection, project, assistant_id)
-        return assistants.change(connection, project, assistant_id, _changes(given, before)).shown()
+    def write(connection: Connection) -> Assistant:
+        changes = _changes(given, assistants.get(connection, project, assistant_id))
+        check_resources(connection, project, changes.get("tool_resources", {}), services.clock.now())
+        return assistants.change(connection, project, assistant_id, changes).shown()
 
     return json_answer(await once.write(services.store, write, repeatable=True))
 

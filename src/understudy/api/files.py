@@ -1,6 +1,5 @@
 """Routes of files. Their mistakes are told in the words of the hosted API's files service, which has its own."""
 
-import unicodedata
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, get_args
@@ -26,6 +25,7 @@ from understudy.protocol.files import (
     ExpiresAfter,
     FileObject,
     GivenPurpose,
+    has_controls,
 )
 from understudy.storage import files
 from understudy.storage.rows import Order, Window
@@ -124,7 +124,7 @@ def given_file(form: Form[Received]) -> tuple[Received, str]:
     if not name or len(name) > MAX_FILENAME:
         text = f"The file's name has {len(name)} characters; give it 1 to {MAX_FILENAME}."
         raise InvalidRequest(text, param=form.file_field)
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+    if has_controls(name):
         raise InvalidRequest("The file's name has control characters in it; leave them out.", param=form.file_field)
     return form.file, name
 

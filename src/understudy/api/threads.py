@@ -9,6 +9,7 @@ from understudy.api.answers import json_answer
 from understudy.api.requests import ProjectDep, ServicesDep, ThreadId, body
 from understudy.api.retries import OnceDep
 from understudy.engine.creation import stored_resources
+from understudy.engine.references import check_resources
 from understudy.protocol.base import Deleted
 from understudy.protocol.threads import CreateThread, ModifyThread, Thread
 from understudy.storage import threads
@@ -43,6 +44,7 @@ async def modify(
         changes["tool_resources"] = stored_resources(given.tool_resources)
 
     def write(connection: Connection) -> Thread:
+        check_resources(connection, project, changes.get("tool_resources", {}), services.clock.now())
         return threads.change(connection, project, thread_id, changes)
 
     return json_answer(await once.write(services.store, write, repeatable=True))

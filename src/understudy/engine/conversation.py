@@ -8,7 +8,7 @@ from understudy.engine.service import refuse_if_busy
 from understudy.ids import Clock
 from understudy.protocol.messages import CreateMessage, Message
 from understudy.protocol.threads import CreateThread, Thread
-from understudy.storage import messages, threads
+from understudy.storage import threads
 from understudy.storage.base import Store
 
 
@@ -35,8 +35,6 @@ class Conversations:
         def write(connection: Connection) -> Message:
             threads.lock(connection, project, thread_id)
             refuse_if_busy(connection, thread_id, "Can't add messages to {thread} while a run {run} is active.")
-            new = creation.new_messages(thread_id, [given], self._clock.now())
-            messages.add(connection, project, thread_id, new)
-            return new[0]
+            return creation.add_messages(connection, project, thread_id, [given], self._clock.now())[0]
 
         return await once.write(self._store, write)

@@ -64,8 +64,8 @@ class RunService:
             refuse_beyond(connection, project, limits, self._clock.now())
             threads.lock(connection, project, thread_id)
             refuse_if_busy(connection, thread_id, "Thread {thread} already has an active run {run}.")
-            extra = creation.new_messages(thread_id, request.additional_messages or [], self._clock.now())
-            messages.add(connection, project, thread_id, extra)
+            extra = request.additional_messages or []
+            creation.add_messages(connection, project, thread_id, extra, self._clock.now(), "additional_messages")
             return self._new_run(connection, project, thread_id, request, with_results=with_results)
 
         return await self._begin(write, once)
@@ -78,7 +78,8 @@ class RunService:
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
             refuse_beyond(connection, project, limits, self._clock.now())
             resources = creation.merged_resources(request.thread, request.tool_resources)
-            thread = creation.add_thread(connection, project, request.thread, resources, self._clock.now())
+            now = self._clock.now()
+            thread = creation.add_thread(connection, project, request.thread, resources, now, "thread.messages")
             run, events = self._new_run(connection, project, thread.id, request)
             shown = threads.get(connection, project, thread.id)
             return run, [event("thread.created", shown), *events]

@@ -44,7 +44,7 @@ class VectorStores:
         self._clock = clock
 
     async def create(self, project: str, given: CreateVectorStore, write: Write | None = None) -> VectorStore:
-        """Make a store, with files. Raises NoSuchFile."""
+        """Make a store, with files. Raises FilesNotFound."""
         wanted = NewStore(
             file_ids=given.file_ids or [],
             name=given.name,
@@ -93,7 +93,7 @@ class VectorStores:
     async def add_file(
         self, project: str, store_id: str, given: AddFile, write: Write | None = None
     ) -> VectorStoreFile:
-        """Put a file into a store. Raises NotFound, NoSuchFile; InvalidRequest if the store has expired."""
+        """Put a file into a store. Raises NotFound, FilesNotFound; InvalidRequest if the store has expired."""
         jobs: list[str] = []
 
         def change(connection: Connection) -> VectorStoreFile:

@@ -1,8 +1,10 @@
 """Files. Source of shapes: recordings of files; surface.md, section 3."""
 
+import unicodedata
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from understudy.protocol.base import RequestPart, WireModel
 
@@ -17,6 +19,20 @@ NOT_GIVEN_OUT: frozenset[Purpose] = frozenset({"assistants", "user_data"})
 MAX_FILE_BYTES = 512 * 1024 * 1024
 MAX_FILENAME = 255
 MIN_EXPIRY_S, MAX_EXPIRY_S = 3_600, 2_592_000
+
+
+def has_controls(name: str) -> bool:
+    """Tell whether a file's name holds what cannot be written down: control characters, halves of characters."""
+    return any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
+
+
+def _without_controls(name: str) -> str:
+    if has_controls(name):
+        raise PydanticCustomError("control_characters", "it has control characters; leave them out")
+    return name
+
+
+Filename = Annotated[str, Field(min_length=1, max_length=MAX_FILENAME), AfterValidator(_without_controls)]
 
 
 class ExpiresAfter(RequestPart):

@@ -5,11 +5,12 @@ from typing import (
     Any,
     Literal,
     NotRequired,  # pydantic wants this one before Python 3.12
+    Self,
 )
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
-from typing_extensions import Self, TypedDict
+from typing_extensions import TypedDict
 
 from understudy.protocol.base import JsonObject, MetadataParam, RequestModel, RequestPart
 

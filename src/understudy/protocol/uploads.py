@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from understudy.protocol.base import RequestModel, WireModel
-from understudy.protocol.files import MAX_FILENAME, ExpiresAfter, FileObject, GivenPurpose
+from understudy.protocol.files import ExpiresAfter, Filename, FileObject, GivenPurpose
 
 MAX_UPLOAD_BYTES = 8 * 1024 * 1024 * 1024
 MAX_PART_BYTES = 64 * 1024 * 1024
@@ -15,7 +15,7 @@ UploadStatus = Literal["pending", "completed", "cancelled", "expired"]
 
 
 class CreateUpload(RequestModel):
-    filename: Annotated[str, Field(min_length=1, max_length=MAX_FILENAME)]
+    filename: Filename
     purpose: GivenPurpose
     bytes: Annotated[int, Field(ge=0, le=MAX_UPLOAD_BYTES)]
     mime_type: str

@@ -10,9 +10,10 @@ from understudy.storage.schema import assistants, file_uses, threads
 _OWNERS = (assistants, threads)
 
 
-def keep(connection: Connection, owner_id: str, resources: ToolResources) -> None:
+def keep(connection: Connection, owner_id: str, resources: ToolResources, *, new: bool = False) -> None:
     """Note which files an assistant or a thread has, in the place of those that it had before."""
-    forget(connection, owner_id)
+    if not new:
+        forget(connection, owner_id)
     file_ids = resources.get("code_interpreter", {"file_ids": []})["file_ids"]
     rows = [{"file_id": file_id, "owner_id": owner_id} for file_id in dict.fromkeys(file_ids)]
     if rows:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from understudy.errors import NoSuchFile
+from understudy.errors import FilesNotFound
 from understudy.ids import new_id
 from understudy.protocol.base import Metadata
 from understudy.protocol.vector_stores import ChunkingStrategy, ExpiresAfter, auto_chunking
@@ -27,7 +27,7 @@ class NewStore:
 
 
 def make(connection: Connection, project: str, given: NewStore, now: float) -> tuple[StoreRecord, list[str]]:
-    """Make a store with its first files; return it and the jobs to be enqueued. Raises NoSuchFile."""
+    """Make a store with its first files; return it and the jobs to be enqueued. Raises FilesNotFound."""
     moment = int(now)
     store = StoreRecord(
         id=new_id("vector_store"),
@@ -47,7 +47,7 @@ def make(connection: Connection, project: str, given: NewStore, now: float) -> t
 def fill(connection: Connection, project: str, store_id: str, additions: Sequence[Addition], now: float) -> list[str]:
     """Put files into a store; return the jobs to be enqueued.
 
-    Raises NotFound, NoSuchFile, and InvalidRequest if the store has expired.
+    Raises NotFound, FilesNotFound, and InvalidRequest if the store has expired.
     """
     vector_stores.lock(connection, project, store_id, now)
     jobs = _add(connection, project, store_id, additions, now)
@@ -63,9 +63,9 @@ def _add(connection: Connection, project: str, store_id: str, additions: Sequenc
 
 
 def refuse_unknown_files(connection: Connection, project: str, file_ids: Iterable[str], now: float) -> None:
-    """Raise NoSuchFile for the first of the files that is not there."""
+    """Raise FilesNotFound if some of the files are not there."""
     wanted = list(dict.fromkeys(file_ids))
     known = files.find(connection, project, wanted, now)
-    for file_id in wanted:
-        if file_id not in known:
-            raise NoSuchFile(file_id)
+    missing = [file_id for file_id in wanted if file_id not in known]
+    if missing:
+        raise FilesNotFound(missing)
