@@ -107,10 +107,10 @@ def _checked(raw: bytes, extension: str) -> str:
 
 
 def _checked_zip(raw: bytes, extension: str) -> str:
+    check_zip(raw)
     true = zip_kind(raw)
     if true != extension and not (extension == "doc" and true == "docx"):
         raise _misnamed(true, extension)
-    check_zip(raw)
     return true
 
 

@@ -9,9 +9,12 @@ from understudy.retrieval.drafts import Draft
 from understudy.retrieval.parse_html import add_page
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
+_MAX_LEVELS = 100  # reading takes the square of their number
 
 
 def mail(content: bytes, extension: str) -> Document:
+    if content.count(b"multipart/") > _MAX_LEVELS:
+        raise Unreadable("invalid_file", f"The mail holds more than {_MAX_LEVELS} parts within parts.")
     message = message_from_bytes(content, policy=policy.default)
     if not isinstance(message, EmailMessage) or not any(name in message for name in _HEADERS):
         raise Unreadable("invalid_file", "The file is named .eml, but has no mail's headers, such as From and Subject.")

@@ -11,8 +11,8 @@ from understudy.retrieval.ocr import Reader, find_reader
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
 _HYPHEN = re.compile(r"[\x02\ufffe]\r?\n?")  # pdfium's sign for a hyphen that only the line's end called for
 _LETTERS = re.compile(r"\w")
-_UNMAPPED = re.compile(r"[\ufffd\ue000-\uf8ff]")  # what fonts give that do not say which letters they draw
 _DOTS_PER_POINT = 300 / 72
+_ASKED = 1000  # letters of a page
 _MAX_PIXELS = 40_000_000  # a page of 300 dpi has 8.7 million
 
 Outline = dict[int, list[tuple[int, str]]]  # page number: levels and titles of what begins on it
@@ -41,7 +41,7 @@ def _open(content: bytes) -> Any:
     try:
         return pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as fault:
-        if getattr(fault, "err_code", None) == _PASSWORD:
+        if getattr(fault, "err_code", None) == _PASSWORD and b"/Encrypt" in content:  # the code may be an older file's
             raise Unreadable(
                 "invalid_file", "The PDF is protected by a password. Remove the password and upload it again."
             ) from fault
@@ -51,12 +51,22 @@ def _open(content: bytes) -> Any:
 
 
 def _text(page: Any) -> str:
-    """Return a page's text, or nothing if its letters are unknown: pictures, or fonts without a table of letters."""
+    """Return a page's text, or nothing if its letters are pictures or of fonts that do not say what they draw."""
     layer = page.get_textpage()
     text = clean(_HYPHEN.sub("", layer.get_text_bounded()))
+    known = _known(layer)
     layer.close()
-    unmapped = len(_UNMAPPED.findall(text))
-    return text if len(_LETTERS.findall(text)) > unmapped else ""
+    return text if known and _LETTERS.search(text) else ""
+
+
+def _known(layer: Any) -> bool:
+    """Tell whether most letters of a page are known; of a full page, about a thousand are asked after."""
+    from pypdfium2 import raw
+
+    count = layer.count_chars()
+    asked = range(0, count, max(1, count // _ASKED))
+    unknown = sum(raw.FPDFText_HasUnicodeMapError(layer.raw, index) == 1 for index in asked)
+    return unknown * 2 <= len(asked)
 
 
 def _outline(book: Any) -> Outline:
@@ -116,8 +126,8 @@ class _Scans:
             return Unreadable("invalid_file", "The PDF holds pictures of pages, and no letters were found in them.")
         return Unreadable(
             "invalid_file",
-            "The PDF holds pictures of pages (a scan) and no text. Run it through OCR before uploading,"
-            " or install tesseract on the server.",
+            "The PDF holds pictures of pages (a scan), or fonts that do not say which letters they draw, and no text."
+            " Run it through OCR before uploading, or install tesseract on the server.",
         )
 
 

@@ -116,9 +116,7 @@ def check_ole(content: bytes, extension: str) -> None:
     if "EncryptedPackage".encode("utf-16-le") in content:
         raise locked()
     if "WordDocument".encode("utf-16-le") not in content:
-        raise Unreadable(
-            "unsupported_file", "The file is of an old office format. Save it as .docx, .pptx, .xlsx or PDF."
-        )
+        raise _no_word(extension)
     if extension != "doc":
         raise Unreadable(
             "invalid_file", f"The file is named .{extension}, but is a document of Word 97 to 2003. Rename it to .doc."
@@ -130,3 +128,11 @@ def check_ole(content: bytes, extension: str) -> None:
 
 def locked() -> Unreadable:
     return Unreadable("invalid_file", "The file is protected by a password. Remove the password and upload it again.")
+
+
+def _no_word(extension: str) -> Unreadable:
+    if extension == "doc":
+        return Unreadable(
+            "invalid_file", "The file is no whole Word document: it is damaged, cut off, or of another kind."
+        )
+    return Unreadable("unsupported_file", "The file is of an old office format. Save it as .docx, .pptx, .xlsx or PDF.")
