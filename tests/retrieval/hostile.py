@@ -123,7 +123,8 @@ def far_cell() -> bytes:
     """Return a workbook with a letter in its first cell and one in its last, 17 billion cells apart."""
     sheet = (
         '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
-        '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>2</v></c></row></sheetData></worksheet>'
+        '<row r="1"><c r="A1"><v>1</v></c></row>'
+        '<row r="1048576"><c r="XFD1048576"><v>2</v></c></row></sheetData></worksheet>'
     )
     return with_member(samples.build("xlsx", "en"), "xl/worksheets/sheet1.xml", sheet)
 

@@ -59,10 +59,9 @@ def parse(content: bytes | Path, filename: str) -> Document:
     raw = content if isinstance(content, bytes) else content.read_bytes()
     if not raw:
         raise Unreadable("invalid_file", "The file is empty: it has 0 bytes.")
-    extension = _checked(raw, extension)
-    module, _, function = _PARSERS[extension].partition(".")
-    parser: Parser = getattr(import_module(f"understudy.retrieval.{module}"), function)
     try:
+        module, _, function = _PARSERS[_checked(raw, extension)].partition(".")
+        parser: Parser = getattr(import_module(f"understudy.retrieval.{module}"), function)
         return parser(raw, extension)
     except Unreadable:
         raise

@@ -65,7 +65,7 @@ def _known(layer: Any) -> bool:
 
     count = layer.count_chars()
     asked = range(0, count, max(1, count // _ASKED))
-    unknown = sum(raw.FPDFText_HasUnicodeMapError(layer.raw, index) == 1 for index in asked)
+    unknown: int = sum(raw.FPDFText_HasUnicodeMapError(layer.raw, index) == 1 for index in asked)
     return unknown * 2 <= len(asked)
 
 
