@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": EVERYWHERE
     | {"config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
     | {"retrieval", "sandbox", "metrics"},
-    "testing": EVERYWHERE | {"bus", "engine", "files", "inference", "storage", "tools"},
+    "testing": EVERYWHERE | {"bus", "engine", "files", "inference", "sandbox.base", "storage", "tools"},
 } | {command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference", "storage"} for command in COMMANDS}
 
 ADAPTERS = {

@@ -10,6 +10,8 @@ UnderstudyError
 │   ├── Forbidden             403
 │   └── TooManyRequests       429, with the seconds to wait
 ├── Unavailable               503: a part of the server is off; says which and how to mend it
+├── SessionEnded              a session of the code interpreter is gone; the next one begins anew
+├── NoRoom                    a file does not fit into such a session
 ├── LeaseLost                 a worker found that the run is no longer its own
 ├── ToolUnavailable           a run needs a tool that is off; becomes the run's last_error
 ├── UpstreamError             the language model's server failed; becomes the run's last_error
@@ -122,6 +124,14 @@ class TooManyRequests(ApiError):
 
 class Unavailable(UnderstudyError):
     """A part of the server that the request needs is off."""
+
+
+class SessionEnded(UnderstudyError):
+    """A session of the code interpreter died or was evicted: its state is lost. Ask the sandbox for the next one."""
+
+
+class NoRoom(UnderstudyError):
+    """The file does not fit into the session's folder; what was written of it has been removed."""
 
 
 class LeaseLost(UnderstudyError):
