@@ -51,6 +51,8 @@ ADAPTERS = {
     "inference.constrained",
     "inference.embedded",
     "files.store",
+    "storage.search_sqlite",
+    "storage.nearest",
 }
 ONLY_APP_NAMES_ADAPTERS = "app"
 CONFIG_IS_FOR = COMMANDS | {"app", "config"}

@@ -17,6 +17,7 @@ from understudy.api import (
     assistants,
     auth,
     errors,
+    file_batches,
     files,
     health,
     messages,
@@ -33,6 +34,8 @@ from understudy.api import (
     threads,
     uploads,
     usage,
+    vector_store_files,
+    vector_stores,
     webpages,
 )
 from understudy.api import metrics as api_metrics
@@ -70,7 +73,22 @@ log = logging.getLogger(__name__)
 V1 = "/v1"
 HEALTH_S = 5
 _PROBE = "UPDATE alembic_version SET version_num = version_num"
-NOUNS = (assistants, runs, threads, messages, steps, models, files, uploads, run_list, model_calls, usage)
+NOUNS = (
+    assistants,
+    runs,
+    threads,
+    messages,
+    steps,
+    models,
+    files,
+    uploads,
+    vector_stores,
+    vector_store_files,
+    file_batches,
+    run_list,
+    model_calls,
+    usage,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 UnderstudyError
 ├── ApiError                  the caller's mistake; carries the hosted API's text, param and code
 │   ├── InvalidRequest        400
-│   ├── NotFound, NoSuchFile, FilesNotFound, ModelNotFound    404
+│   ├── NotFound, NotInStore, NoSuchFile, FilesNotFound, ModelNotFound    404
 │   ├── TooLarge              413
 │   ├── TooSlow               408
 │   ├── Unauthorized          401
@@ -43,7 +43,7 @@ class InvalidRequest(ApiError):
 
 
 class NotFound(ApiError):
-    """No such object in the caller's project. Texts: behaviours.md, section 1, rows 1 to 5."""
+    """No such object in the caller's project. Texts: behaviours.md, section 1, rows 1 to 5, and 7."""
 
     status = 404
 
@@ -58,6 +58,15 @@ class NoSuchFile(ApiError):
 
     def __init__(self, file_id: str) -> None:
         super().__init__(f"No such File object: {file_id}", param="id")
+
+
+class NotInStore(ApiError):
+    """A vector store of the caller's has no such file or batch."""
+
+    status = 404
+
+    def __init__(self, noun: str, object_id: str, store_id: str) -> None:
+        super().__init__(f"No {noun} found with id '{object_id}' in vector store '{store_id}'.")
 
 
 class FilesNotFound(ApiError):

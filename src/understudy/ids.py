@@ -22,6 +22,7 @@ PREFIXES = {
     "part": "part",
     "vector_store": "vs",
     "file_batch": "vsfb",
+    "chunk": "chunk",
 }
 _IN_HEX = frozenset({"upload", "part", "vector_store", "file_batch"})
 

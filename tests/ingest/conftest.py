@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.ingest.shelf import Shelf, open_shelf
 from tests.storage.builders import migrated
 
 from understudy.ingest.files import Files
@@ -39,3 +40,10 @@ def files(store: SqliteStore, file_store: MemoryFileStore, clock: FakeClock) -> 
 @pytest.fixture
 def uploads(store: SqliteStore, file_store: MemoryFileStore, files: Files, clock: FakeClock) -> Uploads:
     return Uploads(store, file_store, files, clock)
+
+
+@pytest.fixture
+async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
+    """Return an ingestion without a worker: tests that want one call `shelf.work()`."""
+    async with open_shelf(tmp_path) as shelf:
+        yield shelf

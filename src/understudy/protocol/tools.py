@@ -5,9 +5,11 @@ from typing import (
     Any,
     Literal,
     NotRequired,  # pydantic wants this one before Python 3.12
+    Self,
 )
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from understudy.protocol.base import JsonObject, MetadataParam, RequestModel, RequestPart
@@ -26,8 +28,15 @@ class CodeInterpreterTool(RequestPart):
 
 
 class HybridSearch(RequestPart):
-    embedding_weight: float | None = None
-    text_weight: float | None = None
+    embedding_weight: Annotated[float, Field(ge=0)] | None = None
+    text_weight: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Self:
+        if not self.embedding_weight and not self.text_weight:
+            text = "expected at least one of embedding_weight and text_weight to be above 0"
+            raise PydanticCustomError("weightless", text)
+        return self
 
 
 class RankingOptions(RequestPart):

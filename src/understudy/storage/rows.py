@@ -69,13 +69,13 @@ def _allot(parent: Table) -> UpdateBase:
     return statement.returning(parent.c.last_seq)
 
 
-def allot_in_project(connection: Connection, project: str) -> int:
+def allot_in_project(connection: Connection, project: str, count: int = 1) -> int:
     """Like `allot`, for what belongs to a project directly; the project's row is made at first use."""
-    place = connection.execute(_allot(projects), {"given_id": project, "count": 1}).scalar()
+    place = connection.execute(_allot(projects), {"given_id": project, "count": count}).scalar()
     if place is None:
         insert(connection, projects, {"id": project, "last_seq": 0})
-        return allot(connection, projects, project)
-    return int(place)
+        return allot(connection, projects, project, count)
+    return int(place) - count + 1
 
 
 def page(
