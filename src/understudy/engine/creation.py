@@ -68,7 +68,14 @@ def add_thread(
     references.check_resources(connection, project, resources, now)
     shown = threads.add(connection, project, thread)
     add_messages(connection, project, thread.id, given.messages or [], now, where)
-    return shown
+    return with_attached(connection, project, shown, given.messages or [])
+
+
+def with_attached(connection: Connection, project: str, thread: Thread, added: Sequence[CreateMessage]) -> Thread:
+    """Return a thread as it is after messages were added: their files may have become its own."""
+    if any(message.attachments for message in added):
+        return threads.get(connection, project, thread.id)
+    return thread
 
 
 def stored_resources(given: ToolResourcesParam | None, tools: Sequence[Tool] = ()) -> ToolResources:

@@ -7,7 +7,7 @@ import asyncio
 from asyncio import CancelledError
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import assert_never
 
@@ -27,6 +27,7 @@ from understudy.engine.transitions import end_step, move
 from understudy.errors import LeaseLost, UpstreamError
 from understudy.ids import Clock, new_id
 from understudy.inference.base import Route, Routes
+from understudy.protocol.base import JsonObject
 from understudy.protocol.events import Event
 from understudy.protocol.messages import Message
 from understudy.protocol.runs import FINAL, LastError
@@ -245,7 +246,13 @@ def _new_call(run: RunRecord, route: Route, prompt: Prompt, now: float) -> Model
         started_at=now,
         instructions=run.instructions,
         message_ids=prompt.message_ids,
+        built_in=_built_in(run, prompt) or None,
     )
+
+
+def _built_in(run: RunRecord, prompt: Prompt) -> list[JsonObject]:
+    kinds = {tool["type"] for tool in run.tools} - {"function"}
+    return [asdict(spec) for spec in prompt.request.tools if spec.name in kinds]
 
 
 def _booked(call: ModelCall, draft: Draft, folded: Folded) -> ModelCall:

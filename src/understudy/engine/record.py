@@ -47,8 +47,17 @@ def _prompt(connection: Connection, run: RunRecord, call: ModelCall) -> wire.Pro
     used = sum(usage["completion_tokens"] for usage in finished)
     budget = None if run.max_completion_tokens is None else run.max_completion_tokens - used
     as_then = replace(run, instructions=call.instructions)
-    made = prompts.build(as_then, history, model=call.model, first_call=not finished, budget=budget)
+    made = prompts.build(
+        as_then, history, model=call.model, tools=_specs(run, call), first_call=not finished, budget=budget
+    )
     return _told(made.request, sorted(set(call.message_ids) - set(made.message_ids), key=call.message_ids.index))
+
+
+def _specs(run: RunRecord, call: ModelCall) -> list[ToolSpec]:
+    """Return the tools as the model was told of them then: of built-in ones this depends on the thread's files."""
+    told = {tool["name"]: ToolSpec(**tool) for tool in call.built_in or []}
+    specs = [prompts.spec(tool) if tool["type"] == "function" else told.get(tool["type"]) for tool in run.tools]
+    return [spec for spec in specs if spec is not None]
 
 
 def _history(connection: Connection, run: RunRecord, call: ModelCall, earlier: Sequence[ModelCall]) -> list[Placed]:

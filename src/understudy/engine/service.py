@@ -67,6 +67,7 @@ class RunService:
             refuse_if_busy(connection, thread_id, "Thread {thread} already has an active run {run}.")
             extra = request.additional_messages or []
             creation.add_messages(connection, project, thread_id, extra, self._clock.now(), "additional_messages")
+            thread = creation.with_attached(connection, project, thread, extra)
             return self._new_run(connection, project, thread, request, with_results=with_results)
 
         return await self._begin(write, once)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, select
 
 from understudy.errors import NotFound
+from understudy.protocol.base import JsonObject
 from understudy.protocol.runs import Usage
 from understudy.storage import daily_tokens
 from understudy.storage.rows import given, insert
@@ -18,7 +19,10 @@ NOUN = "model call"
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """Times are Unix seconds; `message_ids` are the messages in the prompt, oldest first."""
+    """Times are Unix seconds; `message_ids` are the messages in the prompt, oldest first.
+
+    `built_in` are the built-in tools as the model was told of them: name, description, parameters, strict.
+    """
 
     id: str
     project: str
@@ -34,6 +38,7 @@ class ModelCall:
     finish_reason: str | None = None
     usage: Usage | None = None
     step_id: str | None = None
+    built_in: list[JsonObject] | None = None
 
 
 _OF_RUN = select(model_calls).where(given(model_calls.c.run_id)).order_by(model_calls.c.started_at)
