@@ -64,9 +64,16 @@ from understudy.ingest.files import Files
 from understudy.ingest.upkeep import Upkeep
 from understudy.ingest.uploads import Uploads
 from understudy.metrics import Metrics
+from understudy.retrieval import cite
+from understudy.sandbox.bubblewrap import BubblewrapSandbox, SandboxSettings
+from understudy.sandbox.environment import default_folder
+from understudy.sandbox.limits import Limits
+from understudy.sandbox.pool import PoolSize
 from understudy.storage import folder, loose_bytes
 from understudy.storage import runs as run_rows
 from understudy.storage.sqlite import SqliteStore, sqlite_path
+from understudy.tools.base import Toolbox
+from understudy.tools.code_interpreter import CodeInterpreter
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +107,7 @@ class Parts:
     providers: ModelRoutes
     worker: Worker
     sweepers: list[Sweeper | Retention | Upkeep]
+    sandbox: BubblewrapSandbox
     services: Services
     metrics: Metrics
 
@@ -126,6 +134,26 @@ def build(settings: Settings) -> FastAPI:
 def store_of(settings: Settings) -> SqliteStore:
     """Return the database of these settings; it is not opened yet."""
     return SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
+
+
+def sandbox_of(settings: Settings, *, spares: bool = True) -> BubblewrapSandbox:
+    """Return the sandbox of these settings; it holds nothing yet. Without spares it serves a single session."""
+    limits = Limits(
+        memory=int(settings.sandbox_memory),
+        disk=int(settings.sandbox_disk),
+        processes=settings.sandbox_processes,
+        cpu_s=settings.sandbox_cpu_s,
+        timeout_s=settings.sandbox_timeout_s,
+        output=int(settings.sandbox_output),
+    )
+    size = PoolSize(
+        settings.sandbox_sessions,
+        settings.sandbox_warm if spares else 0,
+        settings.sandbox_idle_s,
+        settings.sandbox_max_age_s,
+    )
+    folder = settings.sandbox_dir or default_folder(settings.cache_dir)
+    return BubblewrapSandbox(SandboxSettings(folder, settings.sandbox_uid, limits, size, settings.sandbox == "auto"))
 
 
 def web(settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None) -> FastAPI:
@@ -175,7 +203,9 @@ def _parts(settings: Settings) -> Parts:
         fetch_image=ImageFetch() if settings.fetch_images else None,
         read_image=partial(pictures.data_url, kept_files),
     )
-    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s)
+    sandbox = sandbox_of(settings)
+    toolbox: Toolbox = {"code_interpreter": CodeInterpreter(sandbox, kept_files)}
+    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox, cite.quote)
     name = f"{socket.gethostname()}-{os.getpid()}"
     worker = Worker(
         store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency
@@ -191,13 +221,13 @@ def _parts(settings: Settings) -> Parts:
         keyring=_keyring(settings, store, clock),
         files=kept_files,
         uploads=Uploads(store, file_store, kept_files, clock),
-        health=lambda: _health(store, providers),
+        health=lambda: _health(store, providers, sandbox),
     )
     upkeep = Upkeep(store, file_store, kept_files, clock)
     sweepers: list[Sweeper | Retention | Upkeep] = [Sweeper(store, bus, clock), upkeep]
     if settings.delete_threads_after_days is not None:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
-    return Parts(store, bus, providers, worker, sweepers, services, metrics)
+    return Parts(store, bus, providers, worker, sweepers, sandbox, services, metrics)
 
 
 def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyring:
@@ -239,6 +269,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Any:
 
 @asynccontextmanager
 async def _background(parts: Parts) -> AsyncIterator[None]:
+    parts.sandbox.begin()
     working = asyncio.create_task(parts.worker.serve(), name="worker")
     sweeping = [asyncio.create_task(sweeper.serve(), name=type(sweeper).__name__) for sweeper in parts.sweepers]
     try:
@@ -248,11 +279,12 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
             task.cancel()
         await parts.wind_down()
         await asyncio.gather(working, *sweeping, return_exceptions=True)
+        await parts.sandbox.aclose()
         await parts.providers.aclose()
         await parts.store.close()
 
 
-async def _health(store: SqliteStore, providers: ModelRoutes) -> dict[str, Any]:
+async def _health(store: SqliteStore, providers: ModelRoutes, sandbox: BubblewrapSandbox) -> dict[str, Any]:
     """The state of each part, and why it is off. The database is well if it can be written to."""
     try:
         async with asyncio.timeout(HEALTH_S):
@@ -262,5 +294,10 @@ async def _health(store: SqliteStore, providers: ModelRoutes) -> dict[str, Any]:
         why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
         database = {"state": "failed", "kind": "sqlite", "why": why.partition("\n")[0]}
     status = "ok" if database["state"] == "ok" else "failed"
-    parts = {"database": database, "bus": {"state": "ok", "kind": "local"}, "models": providers.status()}
+    parts = {
+        "database": database,
+        "bus": {"state": "ok", "kind": "local"},
+        "models": providers.status(),
+        "code_interpreter": sandbox.status(),
+    }
     return {"status": status, "version": __version__, "parts": parts}

@@ -69,9 +69,16 @@ class BubblewrapSandbox:
 
     @asynccontextmanager
     async def session(self, key: str) -> AsyncIterator[JailSession]:
-        await self._ready()
+        await self.ready()
         async with self._pool.session(key) as session:
             yield session
+
+    async def ready(self) -> None:
+        if self._walls is None:
+            if self._trial is None or not self._trial.done() or time.monotonic() - self._tried > _AGAIN_S:
+                await asyncio.shield(self._try())
+            if self._walls is None:
+                raise Unavailable(f"The code interpreter is off: {self._why}")
 
     def warm(self) -> None:
         if self._walls is not None:
@@ -100,14 +107,6 @@ class BubblewrapSandbox:
         self._launchers.shutdown(wait=False)
 
     # --- is it on -------------------------------------------------------------------------------------------------
-
-    async def _ready(self) -> None:
-        if self._walls is not None:
-            return
-        if self._trial is None or not self._trial.done() or time.monotonic() - self._tried > _AGAIN_S:
-            await asyncio.shield(self._try())
-        if self._walls is None:
-            raise Unavailable(f"The code interpreter is off: {self._why}")
 
     def _try(self) -> "asyncio.Task[None]":
         if self._trial is None or (self._trial.done() and self._walls is None):
