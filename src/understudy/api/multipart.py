@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 MAX_PARTS = 64
 MAX_FIELD_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 32 * 1024  # for a name of 10 kB, which is refused in better words
 CUT_SHORT = "The multipart body ends before its last boundary: it was cut short on its way, or not put together well."
 _PARAMETER = re.compile(r""";\s*([A-Za-z0-9!#$&+.^_`|~*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)""")
 _ENCODED_WORDS = re.compile(r"(=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=\s*)+")
@@ -154,7 +155,7 @@ class _Source:
         self._parts = 0
         boundary = _boundary(request.headers.get("content-type", ""))
         try:
-            self._parser = MultipartParser(boundary, self._callbacks())
+            self._parser = MultipartParser(boundary, self._callbacks(), max_header_size=MAX_HEADER_BYTES)
         except FormParserError as problem:
             raise _unreadable(problem) from None
 
