@@ -4,11 +4,11 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI
 
@@ -61,16 +61,28 @@ from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
 from understudy.ingest import pictures
 from understudy.ingest.files import Files
+from understudy.ingest.index import Index
+from understudy.ingest.intake import FileIntake
+from understudy.ingest.parsing import Parsing
+from understudy.ingest.search import Search
+from understudy.ingest.stores import VectorStores
+from understudy.ingest.sweeper import FileSweeper
 from understudy.ingest.upkeep import Upkeep
 from understudy.ingest.uploads import Uploads
+from understudy.ingest.waiting import Waits
+from understudy.ingest.worker import FileWorker
 from understudy.metrics import Metrics
 from understudy.retrieval import cite
+from understudy.retrieval.embed_local import LocalEmbedder
 from understudy.sandbox.bubblewrap import BubblewrapSandbox, SandboxSettings
 from understudy.sandbox.environment import default_folder
 from understudy.sandbox.limits import Limits
 from understudy.sandbox.pool import PoolSize
 from understudy.storage import folder, loose_bytes
 from understudy.storage import runs as run_rows
+from understudy.storage import vector_store_files as store_file_rows
+from understudy.storage.nearest import Nearest
+from understudy.storage.search_sqlite import SqliteKeywords
 from understudy.storage.sqlite import SqliteStore, sqlite_path
 from understudy.tools.base import Toolbox
 from understudy.tools.code_interpreter import CodeInterpreter
@@ -98,6 +110,12 @@ NOUNS = (
 )
 
 
+class Serving(Protocol):
+    """What goes on until it is cancelled."""
+
+    async def serve(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What runs beside the requests."""
@@ -105,9 +123,10 @@ class Parts:
     store: SqliteStore
     bus: LocalBus
     providers: ModelRoutes
-    worker: Worker
-    sweepers: list[Sweeper | Retention | Upkeep]
+    workers: list[Worker | FileWorker]
+    sweepers: list[Serving]
     sandbox: BubblewrapSandbox
+    children: list[Callable[[], Awaitable[None]]]
     services: Services
     metrics: Metrics
 
@@ -117,7 +136,8 @@ class Parts:
 
     async def wind_down(self) -> None:
         """Hand every run back and end the streams of those who follow: the server is about to stop."""
-        await self.worker.stop()
+        self.services.waits.release()
+        await asyncio.gather(*(worker.stop() for worker in self.workers))
         self.services.followers.close()
         await self.bus.close()
 
@@ -196,7 +216,7 @@ def _parts(settings: Settings) -> Parts:
     bus = LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
     metrics.watch_queue(bus.depth)
     file_store = UrlFileStore(settings.files_url)
-    kept_files = Files(store, file_store, clock)
+    kept_files = Files(store, file_store, clock, [store_file_rows.remove_everywhere])
     providers = ModelRoutes(
         models_config(settings),
         settings.cache_dir,
@@ -207,6 +227,17 @@ def _parts(settings: Settings) -> Parts:
     toolbox: Toolbox = {"code_interpreter": CodeInterpreter(sandbox, kept_files)}
     loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox, cite.quote)
     name = f"{socket.gethostname()}-{os.getpid()}"
+    embedder, parsing = LocalEmbedder(), Parsing(concurrency=settings.ingest_concurrency)
+    index = Index(store, SqliteKeywords(), Nearest(), embedder)
+    file_worker = FileWorker(
+        store,
+        bus,
+        FileIntake(kept_files, parsing.cut, index),
+        clock,
+        name=name,
+        lease_s=settings.lease_s,
+        concurrency=settings.ingest_concurrency,
+    )
     worker = Worker(
         store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency
     )
@@ -214,20 +245,24 @@ def _parts(settings: Settings) -> Parts:
         store=store,
         runs=RunService(store, bus, providers, clock, run_expiry_s=settings.run_expiry_s),
         followers=Followers(store, bus, clock),
-        conversations=Conversations(store, clock),
+        conversations=Conversations(store, bus, clock),
         refused=Refused(clock),
         routes=providers,
         clock=clock,
         keyring=_keyring(settings, store, clock),
         files=kept_files,
         uploads=Uploads(store, file_store, kept_files, clock),
+        vector_stores=VectorStores(store, bus, clock),
+        waits=Waits(store, bus, clock),
+        search=Search(store, index, clock),
         health=lambda: _health(store, providers, sandbox),
     )
     upkeep = Upkeep(store, file_store, kept_files, clock)
-    sweepers: list[Sweeper | Retention | Upkeep] = [Sweeper(store, bus, clock), upkeep]
+    sweepers: list[Serving] = [Sweeper(store, bus, clock), FileSweeper(store, bus, clock), upkeep]
     if settings.delete_threads_after_days is not None:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
-    return Parts(store, bus, providers, worker, sweepers, sandbox, services, metrics)
+    children = [parsing.close, embedder.aclose, sandbox.aclose]
+    return Parts(store, bus, providers, [worker, file_worker], sweepers, sandbox, children, services, metrics)
 
 
 def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyring:
@@ -260,6 +295,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Any:
             await parts.store.open()
             await _refuse_strangers(settings.host, parts.services.keyring)
             await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
+            await parts.store.write(store_file_rows.release_all)
             await parts.store.write(lambda connection: loose_bytes.give_up(connection, parts.services.clock.now()))
             async with _background(parts):
                 yield
@@ -270,7 +306,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Any:
 @asynccontextmanager
 async def _background(parts: Parts) -> AsyncIterator[None]:
     parts.sandbox.begin()
-    working = asyncio.create_task(parts.worker.serve(), name="worker")
+    working = [asyncio.create_task(worker.serve(), name=type(worker).__name__) for worker in parts.workers]
     sweeping = [asyncio.create_task(sweeper.serve(), name=type(sweeper).__name__) for sweeper in parts.sweepers]
     try:
         yield
@@ -278,8 +314,8 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
         for task in sweeping:
             task.cancel()
         await parts.wind_down()
-        await asyncio.gather(working, *sweeping, return_exceptions=True)
-        await parts.sandbox.aclose()
+        await asyncio.gather(*working, *sweeping, return_exceptions=True)
+        await asyncio.gather(*(end() for end in parts.children), return_exceptions=True)
         await parts.providers.aclose()
         await parts.store.close()
 

@@ -145,6 +145,9 @@ class Settings(BaseSettings):
     worker_concurrency: Annotated[
         int, Field(ge=1), About("Runs that are worked on at once.", "a whole number, 1 or more")
     ] = 1000
+    ingest_concurrency: Annotated[
+        int, Field(ge=1, le=64), About("Files of vector stores that are read at once.", "a whole number from 1 to 64")
+    ] = 2
     strict_beta_header: Annotated[
         bool, About("Refuse requests without the OpenAI-Beta header, as the hosted API did.", "true or false")
     ] = False

@@ -572,3 +572,31 @@ async def test_weights_must_weigh_something(client: AsyncClient, weights: dict[s
     problem = await error(client.post(f"{STORES}/{await store_of(client)}/search", json=body))
     expected = "expected at least one of embedding_weight and text_weight to be above 0"
     assert problem["message"] == f"Invalid 'ranking_options.hybrid_search': {expected}."
+
+
+# --- assistants --------------------------------------------------------------------------------------------------
+
+
+async def test_an_assistant_gets_the_store_that_its_request_describes(client: AsyncClient, files: list[str]) -> None:
+    def described(*file_ids: str) -> dict[str, Any]:
+        return {"file_search": {"vector_stores": [{"file_ids": list(file_ids), "metadata": {"a": "b"}}]}}
+
+    given = {"model": "m", "tools": [{"type": "file_search"}], "tool_resources": described(files[0])}
+    made = await ok(client.post("/v1/assistants", json=given))
+    [store_id] = made["tool_resources"]["file_search"]["vector_store_ids"]
+    found = await ok(client.get(f"{STORES}/{store_id}"))
+    assert (found["metadata"], found["expires_after"]) == ({"a": "b"}, None)
+    assert (await rested(client, store_id, files[0]))["status"] == "completed"
+    path = f"/v1/assistants/{made['id']}"
+    changed = await ok(client.post(path, json={"tool_resources": described(files[1])}))
+    [other] = changed["tool_resources"]["file_search"]["vector_store_ids"]
+    assert (await rested(client, other, files[1]))["status"] == "completed"
+    given = {"tool_resources": {"file_search": {"vector_store_ids": [store_id]}}}
+    assert (await ok(client.post(path, json=given)))["tool_resources"] == given["tool_resources"]
+    assert (await ok(client.post(path, json={"name": "n"})))["tool_resources"] == given["tool_resources"]
+    both = {"file_search": {"vector_store_ids": [store_id], "vector_stores": [{}]}}
+    problem = await error(client.post(path, json={"tool_resources": both}))
+    assert (problem["code"], problem["param"]) == (
+        "mutually_exclusive_parameters",
+        "tool_resources.file_search.vector_stores",
+    )

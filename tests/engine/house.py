@@ -78,7 +78,7 @@ class House:
     def __post_init__(self) -> None:
         self.routes = OneRoute(self.model, self.context_window)
         self.runs = RunService(self.store, self.bus, self.routes, self.clock, run_expiry_s=EXPIRY_S)
-        self.conversations = Conversations(self.store, self.clock)
+        self.conversations = Conversations(self.store, self.bus, self.clock)
         self.followers = Followers(self.store, self.bus, self.clock)
         self.sweeper = Sweeper(self.store, self.bus, self.clock)
 

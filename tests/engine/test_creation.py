@@ -108,20 +108,15 @@ def test_each_tool_that_is_on_shows_its_list() -> None:
 def test_resources_given_at_the_top_win() -> None:
     inner = CreateThread(tool_resources=resources(code_interpreter={}))
     merged = merged_resources(inner, resources(file_search={}))
-    assert merged == {"code_interpreter": {"file_ids": []}, "file_search": {"vector_store_ids": []}}
-    assert merged_resources(None, None) == {}
-
-
-def test_stores_cannot_be_made_in_passing_yet() -> None:
-    with pytest.raises(InvalidRequest, match="no vector stores yet"):
-        stored_resources(resources(file_search={"vector_stores": [{}]}))
+    assert stored_resources(merged) == {"code_interpreter": {"file_ids": []}, "file_search": {"vector_store_ids": []}}
+    assert merged_resources(None, None) is None
 
 
 async def test_new_messages_are_whole(house: House) -> None:
     thread_id = await house.thread()
     said = CreateMessage.model_validate({"role": "assistant", "content": "hi", "metadata": {"a": "1"}})
     [message] = await house.store.write(
-        lambda connection: add_messages(connection, PROJECT, thread_id, [said], NOW + 0.9)
+        lambda connection: add_messages(connection, PROJECT, thread_id, [said], NOW + 0.9, todo=[])
     )
     assert await house.messages(thread_id) == [message]
     assert (message.role, message.status, message.created_at, message.completed_at) == (

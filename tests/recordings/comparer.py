@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.harness.wire import Event
 
-_ID = re.compile(r"^(asst|thread|msg|run|step|call)_[A-Za-z0-9]+$")
+_ID = re.compile(r"^(?:(asst|thread|msg|run|step|call)_|(file)-)[A-Za-z0-9]+$")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 _FREE_FORM = ("metadata", "parameters")
 
@@ -94,7 +94,7 @@ class Comparison:
 
     def _walk_id(self, recorded: str, ours: str, where: str) -> None:
         known = self.ids.setdefault(recorded, ours)
-        shape = [(text.split("_")[0], len(text)) for text in (recorded, ours)]
+        shape = [(re.split("[_-]", text)[0], len(text)) for text in (recorded, ours)]
         if known != ours or shape[0] != shape[1] or not _ID.match(ours):
             self._differ(where, f"{recorded} (so far {known})", ours)
 

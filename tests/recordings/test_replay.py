@@ -1,6 +1,5 @@
 """The recorded requests, sent to our server, get the recorded answers."""
 
-import json
 from collections.abc import Iterator
 
 import httpx2
@@ -72,8 +71,10 @@ class Replay:
         headers = {"accept": exchange.accept}
         if exchange.body is None:
             return self.wire.http.build_request(exchange.method, target, headers=headers)
-        body = self.comparison.translate(json.dumps(exchange.body, ensure_ascii=False)).encode()
-        headers["content-type"] = "application/json"
+        body = exchange.body
+        headers["content-type"] = exchange.body_type
+        if exchange.body_type == "application/json":
+            body = self.comparison.translate(body.decode()).encode()
         return self.wire.http.build_request(exchange.method, target, headers=headers, content=body)
 
     def _check_head(self, exchange: Exchange, response: httpx2.Response, where: str) -> None:

@@ -194,13 +194,14 @@ def _neither(_: str, found: Found) -> Complaint:
     return _missing(found["ctx"]["under"], found)
 
 
-def _both(_: str, found: Found) -> Complaint:
+def _both(path: str, found: Found) -> Complaint:
     context = found["ctx"]
     message = (
         f"Mutually exclusive parameters: {found['msg']}. Ensure you are only providing one of: "
         f"{found['msg'].replace(' and ', ' or ')}."
     )
-    return Complaint(message, context["under"], "mutually_exclusive_parameters")
+    under = f"{path}.{context['under']}" if path else context["under"]
+    return Complaint(message, under, "mutually_exclusive_parameters")
 
 
 def _not_json(_: str, found: Found) -> Complaint:

@@ -123,6 +123,7 @@ class PassingBody:
         self._timeout_s = timeout_s
         self._deadline = asyncio.get_running_loop().time() + timeout_s
         self._whole = False
+        self._too_slow = False
 
     async def receive(self) -> Message:
         """Return the next piece. Raises TooSlow."""
@@ -132,7 +133,7 @@ class PassingBody:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
-            self._whole = True  # nobody waits for the rest
+            self._too_slow = True  # nobody waits for the rest
             raise TooSlow(too_slow(self._timeout_s)) from None
         self._whole = not message.get("more_body", False)
         self._deadline += len(message.get("body", b"")) / SLOWEST_BYTES_PER_S
@@ -146,7 +147,8 @@ class PassingBody:
             await self._send(message)
             return
         await self._send({**message, "more_body": True})
-        await self._drain()
+        if not self._too_slow:
+            await self._drain()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _drain(self) -> None:

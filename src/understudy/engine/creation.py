@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from understudy.engine import references
+from understudy.engine.passing_stores import OF_THREADS, plant
 from understudy.errors import InvalidRequest
 from understudy.ids import new_id
 from understudy.protocol.messages import CreateMessage, Message, stored_content
@@ -20,16 +21,23 @@ T = TypeVar("T")
 
 
 def add_messages(
-    connection: Connection, project: str, thread_id: str, given: Sequence[CreateMessage], now: float, where: str = ""
+    connection: Connection,
+    project: str,
+    thread_id: str,
+    given: Sequence[CreateMessage],
+    now: float,
+    where: str = "",
+    *,
+    todo: list[str],
 ) -> list[Message]:
     """Append messages to a thread, and give their files to its tools; `where` is the list's name in the request.
 
-    Raises FilesNotFound, InvalidRequest.
+    `todo` gets the jobs of files that are to be taken in. Raises FilesNotFound, InvalidRequest.
     """
     references.check_messages(connection, project, given, now, where)
     new = [_new_message(thread_id, message, int(now)) for message in given]
     messages.add(connection, project, thread_id, new)
-    references.attach(connection, project, thread_id, given)
+    references.attach(connection, project, thread_id, given, now, todo=todo)
     return new
 
 
@@ -55,19 +63,25 @@ def add_thread(
     connection: Connection,
     project: str,
     given: CreateThread | None,
-    resources: ToolResources,
+    tools: ToolResourcesParam | None,
     now: float,
     where: str = "messages",
+    *,
+    todo: list[str],
 ) -> Thread:
-    """Store a new thread with its first messages; return it as it is shown.
+    """Store a new thread with what its tools are given, and with its first messages; `todo` as in `add_messages`.
+
+    Returns it as it is shown.
 
     Raises FilesNotFound, NotFound, InvalidRequest.
     """
     given = given or CreateThread()
-    thread = Thread(id=new_id("thread"), created_at=int(now), metadata=given.metadata or {}, tool_resources=resources)
+    resources = stored_resources(tools)
     references.check_resources(connection, project, resources, now)
+    resources = plant(connection, project, tools, resources, now, todo=todo, expires_after=OF_THREADS)
+    thread = Thread(id=new_id("thread"), created_at=int(now), metadata=given.metadata or {}, tool_resources=resources)
     shown = threads.add(connection, project, thread)
-    add_messages(connection, project, thread.id, given.messages or [], now, where)
+    add_messages(connection, project, thread.id, given.messages or [], now, where, todo=todo)
     return with_attached(connection, project, shown, given.messages or [])
 
 
@@ -81,7 +95,8 @@ def with_attached(connection: Connection, project: str, thread: Thread, added: S
 def stored_resources(given: ToolResourcesParam | None, tools: Sequence[Tool] = ()) -> ToolResources:
     """Turn given tool resources into the stored ones; each tool that is on shows its list, be it empty (recorded).
 
-    What they refer to is looked up where they are stored (`references.check_resources`).
+    What they refer to is looked up where they are stored (`references.check_resources`), and what they describe is
+    made there (`passing_stores.plant`).
     """
     on = {tool["type"] for tool in tools}
     stored: ToolResources = {}
@@ -91,16 +106,18 @@ def stored_resources(given: ToolResourcesParam | None, tools: Sequence[Tool] = (
         stored["code_interpreter"] = {"file_ids": code.file_ids if code else []}
     if search is not None or "file_search" in on:
         stored["file_search"] = {"vector_store_ids": (search.vector_store_ids or []) if search else []}
-    if search is not None and search.vector_stores:
-        raise InvalidRequest(
-            "This server has no vector stores yet; leave out 'vector_stores'.", param="tool_resources.file_search"
-        )
     return stored
 
 
-def merged_resources(thread: CreateThread | None, given: ToolResourcesParam | None) -> ToolResources:
-    """Resources of a thread that is made together with its run: those given at the top win."""
-    return stored_resources(thread.tool_resources if thread else None) | stored_resources(given)
+def merged_resources(thread: CreateThread | None, given: ToolResourcesParam | None) -> ToolResourcesParam | None:
+    """Return what the tools of a thread are given that is made together with its run: what is given at the top wins."""
+    inner = thread.tool_resources if thread else None
+    if inner is None or given is None:
+        return given or inner
+    return ToolResourcesParam.model_construct(
+        code_interpreter=given.code_interpreter or inner.code_interpreter,
+        file_search=given.file_search or inner.file_search,
+    )
 
 
 def new_run(

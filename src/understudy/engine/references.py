@@ -8,12 +8,13 @@ from pathlib import PurePosixPath
 
 from sqlalchemy import Connection
 
-from understudy.errors import FilesNotFound, InvalidRequest, NotFound
+from understudy.engine import passing_stores
+from understudy.errors import FilesNotFound, InvalidRequest
 from understudy.ids import PREFIXES
 from understudy.protocol.files import FileObject
 from understudy.protocol.messages import Attachment, CreateMessage, ImageFilePart
 from understudy.protocol.tools import CodeInterpreterTool, ToolResources
-from understudy.storage import files, threads
+from understudy.storage import files, threads, vector_stores
 
 MAX_CODE_FILES = 20
 PICTURES = (".jpeg", ".jpg", ".png", ".gif", ".webp")
@@ -39,15 +40,33 @@ def check_resources(connection: Connection, project: str, resources: ToolResourc
     code = resources.get("code_interpreter", {"file_ids": []})["file_ids"]
     path = "tool_resources.code_interpreter.file_ids"
     _found(connection, project, [(f"{path}[{number}]", file_id) for number, file_id in enumerate(code)], now)
-    for store_id in resources.get("file_search", {"vector_store_ids": []})["vector_store_ids"]:
-        raise NotFound("vector store", store_id)
+    stores = resources.get("file_search", {"vector_store_ids": []})["vector_store_ids"]
+    for number, store_id in enumerate(stores):
+        _check_prefix("vector_store", f"tool_resources.file_search.vector_store_ids[{number}]", store_id)
+        vector_stores.get(connection, project, store_id)
 
 
-def attach(connection: Connection, project: str, thread_id: str, given: Sequence[CreateMessage]) -> None:
-    """Give attached files to the thread's tools. Raises InvalidRequest if a tool cannot take them."""
-    new = [one.file_id for message in given for one in message.attachments or [] if one.file_id and _for_code(one)]
-    if any(_for_search(one) for message in given for one in message.attachments or []):
-        raise InvalidRequest("This server has no vector stores yet; attach files to other tools.", param="attachments")
+def attach(
+    connection: Connection,
+    project: str,
+    thread_id: str,
+    given: Sequence[CreateMessage],
+    now: float,
+    *,
+    todo: list[str],
+) -> None:
+    """Give attached files to the thread's tools; `todo` gets the jobs that come of it.
+
+    Raises InvalidRequest if a tool cannot take them.
+    """
+    attachments = [one for message in given for one in message.attachments or [] if one.file_id]
+    _give_to_code(connection, project, thread_id, [one.file_id or "" for one in attachments if _for_code(one)])
+    if to_search := [one.file_id or "" for one in attachments if _for_search(one)]:
+        thread = threads.get(connection, project, thread_id)
+        passing_stores.shelve(connection, project, thread, to_search, now, todo=todo)
+
+
+def _give_to_code(connection: Connection, project: str, thread_id: str, new: Sequence[str]) -> None:
     if not new:
         return
     resources = threads.get(connection, project, thread_id).tool_resources
@@ -82,11 +101,8 @@ def _attached(under: str, message: CreateMessage) -> Iterator[Place]:
 
 
 def _found(connection: Connection, project: str, places: Sequence[Place], now: float) -> dict[str, FileObject]:
-    prefix = PREFIXES["file"]
     for path, file_id in places:
-        if not file_id.startswith(prefix):
-            message = f"Invalid '{path}': '{file_id}'. Expected an ID that begins with '{prefix}'."
-            raise InvalidRequest(message, param=path, code="invalid_value")
+        _check_prefix("file", path, file_id)
     if not places:
         return {}
     found = files.find(connection, project, [file_id for _, file_id in places], now)
@@ -94,6 +110,13 @@ def _found(connection: Connection, project: str, places: Sequence[Place], now: f
     if missing:
         raise FilesNotFound(missing)
     return found
+
+
+def _check_prefix(kind: str, path: str, given: str) -> None:
+    prefix = PREFIXES[kind]
+    if not given.startswith(prefix):
+        message = f"Invalid '{path}': '{given}'. Expected an ID that begins with '{prefix}'."
+        raise InvalidRequest(message, param=path, code="invalid_value")
 
 
 def _refuse_other_than_pictures(file: FileObject) -> None:

@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-K1 = 1.2
+from understudy.retrieval.terms import ANY_END
+
+K1 = 0.9
 """How soon further occurrences of a term stop to count."""
-B = 0.75
+B = 0.4
 """How much a long passage must have more of a term than a short one."""
 
 Wanted = Sequence[tuple[str, ...]]
@@ -43,11 +45,14 @@ def scores(wanted: Wanted, passages: Mapping[int, str], statistics: Statistics) 
     most = sum(weight for _, weight in words) * (K1 + 1)
     if not most:
         return dict.fromkeys(passages, 0.0)
-    looked_for = {term for readings in wanted for term in readings}
+    looked_for = frozenset(term for readings in wanted for term in readings)
+    beginnings = tuple(term[:-1] for term in looked_for if term.endswith(ANY_END))
     found: dict[int, float] = {}
     for key, text in passages.items():
         cut = text.split(" ")
-        counts = Counter(term for term in cut if term in looked_for)
+        counts = Counter(filter(looked_for.__contains__, cut))
+        for beginning in beginnings:
+            counts[beginning + ANY_END] = sum(term.startswith(beginning) for term in cut)
         length = 1 - B + B * len(cut) / statistics.mean_length
         found[key] = sum(_share(counts, readings, length) * weight for readings, weight in words) / most
     return found

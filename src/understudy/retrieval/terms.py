@@ -16,6 +16,9 @@ TERMS_VERSION = 1
 MAX_TERM = 64
 """Longer words are cut off here: nobody types them, and each would be an entry of the index."""
 
+ANY_END = "*"
+"""At the end of a wanted term: whatever begins like this."""
+
 _PAIRED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
     "\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff"  # kana, jamo
@@ -59,7 +62,7 @@ def query_terms(text: str) -> list[tuple[str, ...]]:
     skipped: dict[tuple[str, ...], None] = {}
     for paired, run in runs:
         if paired:
-            wanted.update(dict.fromkeys((pair,) for pair in pairs(run)))
+            wanted.update(dict.fromkeys((pair,) for pair in _wanted_pairs(run)))
         elif run in small:
             skipped[_readings(run, sure)] = None
         else:
@@ -68,8 +71,21 @@ def query_terms(text: str) -> list[tuple[str, ...]]:
 
 
 def pairs(run: str) -> list[str]:
-    """Return the overlapping pairs of a run of signs; a sign alone stands for itself."""
-    return [first + second for first, second in pairwise(run)] or [run]
+    """Return the overlapping pairs of a run of signs; a sign alone stands for itself.
+
+    Where words have no spaces between them the last sign stands for itself too, so that each sign of a run begins a
+    term, and a search for one sign is a search for terms that begin with it.
+    """
+    cut = [first + second for first, second in pairwise(run)]
+    return cut if cut and _is_hangul(run[-1]) else [*cut, run[-1]]
+
+
+def _wanted_pairs(run: str) -> list[str]:
+    return [first + second for first, second in pairwise(run)] or [run + ANY_END]
+
+
+def _is_hangul(sign: str) -> bool:
+    return "\uac00" <= sign <= "\ud7a3"
 
 
 def _runs(text: str) -> list[tuple[bool, str]]:
