@@ -16,6 +16,7 @@ _OF_RUN = select(steps).where(given(steps.c.run_id), _LISTED).order_by(steps.c.s
 _FINISHED = (steps.c.type == "tool_calls", steps.c.status == "completed", _LISTED)
 _SINCE = select(steps).where(given(steps.c.thread_id), steps.c.seq >= bindparam("since"))
 _FINISHED_TOOLS = _SINCE.where(*_FINISHED).order_by(steps.c.seq)
+_OPEN_CALLS = _OF_RUN.where(steps.c.type == "tool_calls", steps.c.status == "in_progress")
 _SAVE = update(steps).where(given(steps.c.id))
 _CLOSE_EXPIRY = update(steps).where(given(steps.c.run_id)).values(expires_at=None)
 
@@ -58,8 +59,7 @@ def finished_tools(connection: Connection, thread_id: str, since: int) -> list[t
 
 def open_calls(connection: Connection, run_id: str) -> tuple[int, RunStep] | None:
     """Return the step, with its place, whose calls are whole and wait for outputs."""
-    begun = (steps.c.type == "tool_calls", steps.c.status == "in_progress", _listed())
-    row = connection.execute(select(steps).where(steps.c.run_id == run_id, *begun)).mappings().first()
+    row = connection.execute(_OPEN_CALLS, {"given_run_id": run_id}).mappings().first()
     if row is None or not row["step_details"].get("tool_calls"):
         return None
     return row["seq"], _step(row)
