@@ -37,7 +37,7 @@ from understudy.storage.model_calls import ModelCall
 from understudy.storage.runs import RunRecord
 from understudy.tools.base import Toolbox
 
-SAVE_EVERY_S = 1.0
+SAVE_EVERY_S = 2.0
 BYTES_PER_CHARACTER = 4
 MAX_MODEL_CALLS = 50
 
@@ -188,8 +188,7 @@ class Loop:
 
     async def _save_text(self, run: RunRecord, draft: Draft, saved_at: float, now: float) -> float:
         """Write the text so far, once in a while."""
-        written = draft.written()
-        if written is None or now - saved_at < SAVE_EVERY_S:
+        if now - saved_at < SAVE_EVERY_S or (written := draft.written()) is None:
             return saved_at
         await self._leased.commit(run, lambda connection: messages.save(connection, written))
         return now
