@@ -20,7 +20,7 @@ from understudy.engine.assemble import Draft, Folded, fold, with_calls
 from understudy.engine.endings import end, total_usage
 from understudy.engine.leased import Leased, must_save
 from understudy.engine.nextstep import AwaitToolOutputs, CallModelAgain, Finish, NextStep, Stop, UseTools, next_step
-from understudy.engine.prompt import CountTokens, DoesNotFit, Prompt
+from understudy.engine.prompt import CountTokens, DoesNotFit, Prompt, Sizes
 from understudy.engine.situation import OpenCalls, Situation, situation
 from understudy.engine.tooluse import Kit, ToolUse
 from understudy.engine.transitions import end_step, move
@@ -38,7 +38,7 @@ from understudy.storage.model_calls import ModelCall
 from understudy.storage.runs import RunRecord
 from understudy.tools.base import Toolbox
 
-SAVE_EVERY_S = 1.0
+SAVE_EVERY_S = 2.0
 BYTES_PER_CHARACTER = 4
 MAX_MODEL_CALLS = 50
 
@@ -66,7 +66,7 @@ def _no_quote(_before: str, _passage: str) -> str:
 
 
 class Loop:
-    """Drives one run at a time for whoever claims it; holds no state of its own."""
+    """Drives runs for whoever claims them; holds no state of its own but what it has counted once."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Loop:
     ) -> None:
         self._store = store
         self._routes = routes
-        self._count_tokens = count_tokens
+        self._sizes = Sizes(count_tokens)
         self._clock = clock
         self._quote = quote
         self._leased = Leased(store, bus, clock, lease_s)
@@ -135,7 +135,7 @@ class Loop:
         first = found.calls_made == 0
         make = partial(prompts.build, run, model=route.model, tools=kit.specs, first_call=first, budget=answer_left)
         try:
-            return prompts.fit(run, found.history, make, limit, self._count_tokens)
+            return prompts.fit(run, found.history, make, limit, self._sizes)
         except DoesNotFit:
             return Stop("max_prompt_tokens") if limit < window else Stop(error=TOO_LONG)
 
@@ -189,8 +189,7 @@ class Loop:
 
     async def _save_text(self, run: RunRecord, draft: Draft, saved_at: float, now: float) -> float:
         """Write the text so far, once in a while."""
-        written = draft.written()
-        if written is None or now - saved_at < SAVE_EVERY_S:
+        if now - saved_at < SAVE_EVERY_S or (written := draft.written()) is None:
             return saved_at
         await self._leased.commit(run, lambda connection: messages.save(connection, written))
         return now

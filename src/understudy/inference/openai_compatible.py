@@ -231,7 +231,8 @@ def _decode(payload: bytes) -> object:
 
 
 def _counted(request: CompletionRequest, reader: ReplyReader) -> TokenUsage:
-    return TokenUsage(tokens.count_messages(request.messages, request.tools), tokens.count(reader.spoken()))
+    prompt = tokens.count_messages(request.messages, request.tools) + tokens.TOKENS_PER_REPLY
+    return TokenUsage(prompt, tokens.count(reader.spoken()))
 
 
 def _passes(fault: Exception) -> bool:

@@ -1,12 +1,13 @@
 """Queries on messages."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Text, bindparam, cast, func, select, update
 
 from understudy.errors import NotFound
-from understudy.protocol.messages import Message
+from understudy.protocol.messages import Content, Message, Role
 from understudy.storage import posts
 from understudy.storage.rows import Window, allot, given, page
 from understudy.storage.schema import messages, threads
@@ -18,7 +19,8 @@ _WRITTEN = {"status", "content", "incomplete_details", "incomplete_at", "complet
 _INSERT = messages.insert()
 _LISTED = (given(messages.c.thread_id), ~messages.c.deleted, ~messages.c.abandoned)
 _FROM_USER = select(messages.c.id).where(*_LISTED, messages.c.role == "user").limit(1)
-_FINISHED = select(messages).where(*_LISTED, messages.c.status != "in_progress")
+_SAID = (messages.c.seq, messages.c.id, messages.c.run_id, messages.c.role, messages.c.content)
+_FINISHED = select(*_SAID).where(*_LISTED, messages.c.status != "in_progress")
 _BEFORE = _FINISHED.where(messages.c.seq < bindparam("before"))
 _NEWEST = _BEFORE.order_by(messages.c.seq.desc()).limit(bindparam("most"))
 _SAVE = update(messages).where(given(messages.c.id))
@@ -70,10 +72,20 @@ def list_page(
     return [_message(row) for row in rows], more
 
 
-def newest(connection: Connection, thread_id: str, limit: int, before: int | None = None) -> list[tuple[int, Message]]:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Of a message what a model is told: thousands of them may go into a prompt."""
+
+    id: str
+    run_id: str | None
+    role: Role
+    content: list[Content]
+
+
+def newest(connection: Connection, thread_id: str, limit: int, before: int | None = None) -> list[tuple[int, Said]]:
     """Return the newest messages of a thread that are finished, newest first, each with its place in the thread."""
     values = {"given_thread_id": thread_id, "before": _LAST_PLACE if before is None else before, "most": limit}
-    return [(row["seq"], _message(row)) for row in connection.execute(_NEWEST, values).mappings()]
+    return [(place, Said(*said)) for place, *said in connection.execute(_NEWEST, values)]
 
 
 def placed(connection: Connection, thread_id: str, message_ids: Sequence[str]) -> list[tuple[int, Message]]:
