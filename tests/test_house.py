@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config_file": EVERYWHERE | {"inference.dialect"},
     "app": EVERYWHERE
     | {"config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
-    | {"retrieval", "sandbox", "metrics"},
+    | {"retrieval", "sandbox", "metrics", "playground"},
     "testing": EVERYWHERE | {"bus", "engine", "inference", "storage", "tools"},
 } | {command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference", "storage"} for command in COMMANDS}
 

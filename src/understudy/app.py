@@ -52,6 +52,7 @@ from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
 from understudy.metrics import Metrics
+from understudy.playground import page
 from understudy.storage import folder
 from understudy.storage import runs as run_rows
 from understudy.storage.sqlite import SqliteStore, sqlite_path
@@ -108,6 +109,8 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
     app.include_router(_v1())
     app.include_router(health.router)
     app.include_router(api_metrics.router)
+    if settings.playground:
+        app.router.routes.extend(page.routes())
     errors.install(app)
     retries.install(app)
     app.openapi = lambda: openapi.document(app, [noun.router for noun in NOUNS], V1)  # type: ignore[method-assign]  # FastAPI's own way to extend it
@@ -117,7 +120,7 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
     max_bytes = int(settings.max_body_bytes)
     app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s)
     app.add_middleware(rates.RequestRates)
-    app.add_middleware(auth.Door)
+    app.add_middleware(auth.Door, also_open=page.paths() if settings.playground else frozenset())
     app.add_middleware(webpages.WebPages, origins=settings.cors_origins)
     app.add_middleware(Access, meter=meter, log_content=settings.log_content)
     app.add_middleware(middleware.ResponseHeaders)
