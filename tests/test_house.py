@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config_values": EVERYWHERE,
     "app": EVERYWHERE
     | {"config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
-    | {"retrieval", "sandbox", "metrics"},
+    | {"retrieval", "sandbox", "metrics", "playground"},
     "testing": EVERYWHERE | {"bus", "engine", "files", "inference", "sandbox.base", "storage", "tools"},
 } | {
     command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference", "sandbox", "storage"}

@@ -72,6 +72,7 @@ from understudy.ingest.uploads import Uploads
 from understudy.ingest.waiting import Waits
 from understudy.ingest.worker import FileWorker
 from understudy.metrics import Metrics
+from understudy.playground import page
 from understudy.retrieval import cite
 from understudy.retrieval.embed_local import LocalEmbedder
 from understudy.sandbox.bubblewrap import BubblewrapSandbox, SandboxSettings
@@ -183,6 +184,8 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
     app.include_router(_v1())
     app.include_router(health.router)
     app.include_router(api_metrics.router)
+    if settings.playground:
+        app.router.routes.extend(page.routes())
     errors.install(app)
     retries.install(app)
     app.openapi = lambda: openapi.document(app, [noun.router for noun in NOUNS], V1)  # type: ignore[method-assign]  # FastAPI's own way to extend it
@@ -193,7 +196,7 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
     streamed = multipart.takes_form([noun.router for noun in NOUNS], V1)
     app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s, streamed=streamed)
     app.add_middleware(rates.RequestRates)
-    app.add_middleware(auth.Door)
+    app.add_middleware(auth.Door, also_open=page.paths() if settings.playground else frozenset())
     app.add_middleware(webpages.WebPages, origins=settings.cors_origins)
     app.add_middleware(Access, meter=meter, log_content=settings.log_content)
     app.add_middleware(middleware.ResponseHeaders)

@@ -84,6 +84,7 @@ class Settings(BaseSettings):
         AfterValidator(web_origins),
         About("Web pages that may use this server.", "origins like https://app.example.com, separated by commas"),
     ] = ()
+    playground: Annotated[bool, About("Serve the playground, a web page for the API, at /.", "true or false")] = True
     data_dir: Annotated[Folder, About("Folder of everything that is kept.", "a folder's path")] = Field(
         default_factory=default_data_dir
     )
