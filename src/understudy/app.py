@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -127,7 +127,7 @@ class Parts:
     workers: list[Worker | FileWorker]
     sweepers: list[Serving]
     sandbox: BubblewrapSandbox
-    children: list[Callable[[], Awaitable[None]]]
+    children: Sequence[Callable[[], Awaitable[None]]]
     services: Services
     metrics: Metrics
 

@@ -103,7 +103,7 @@ class Sizes:
         if known is None:
             if len(self._known) >= KNOWN_SIZES:
                 self._known.clear()
-            known = self._known[item.id] = self.count(_chat([item]), ())
+            known = self._known[item.id] = self.count(_chat("", [item]), ())
         return known
 
 

@@ -88,11 +88,12 @@ def newest(connection: Connection, thread_id: str, limit: int, before: int | Non
     return [(place, Said(*said)) for place, *said in connection.execute(_NEWEST, values)]
 
 
-def placed(connection: Connection, thread_id: str, message_ids: Sequence[str]) -> list[tuple[int, Message]]:
+def placed(connection: Connection, thread_id: str, message_ids: Sequence[str]) -> list[tuple[int, Said]]:
     """Return those messages of a thread that are still there, oldest first, each with its place in the thread."""
     here = (messages.c.thread_id == thread_id, messages.c.id.in_(message_ids), ~messages.c.deleted)
-    rows = connection.execute(select(messages).where(*here).order_by(messages.c.seq)).mappings()
-    return [(row["seq"], _message(row)) for row in rows]
+    said = (messages.c.seq, messages.c.id, messages.c.run_id, messages.c.role, messages.c.content)
+    rows = connection.execute(select(*said).where(*here).order_by(messages.c.seq))
+    return [(place, Said(*values)) for place, *values in rows]
 
 
 def place_of_first(connection: Connection, message_ids: Sequence[str]) -> int | None:
