@@ -63,6 +63,7 @@ from understudy.ingest import pictures
 from understudy.ingest.files import Files
 from understudy.ingest.index import Index
 from understudy.ingest.intake import FileIntake
+from understudy.ingest.library import StoreLibrary
 from understudy.ingest.parsing import Parsing
 from understudy.ingest.search import Search
 from understudy.ingest.stores import VectorStores
@@ -87,6 +88,7 @@ from understudy.storage.search_sqlite import SqliteKeywords
 from understudy.storage.sqlite import SqliteStore, sqlite_path
 from understudy.tools.base import Toolbox
 from understudy.tools.code_interpreter import CodeInterpreter
+from understudy.tools.file_search import FileSearch
 
 log = logging.getLogger(__name__)
 
@@ -226,12 +228,15 @@ def _parts(settings: Settings) -> Parts:
         fetch_image=ImageFetch() if settings.fetch_images else None,
         read_image=partial(pictures.data_url, kept_files),
     )
-    sandbox = sandbox_of(settings)
-    toolbox: Toolbox = {"code_interpreter": CodeInterpreter(sandbox, kept_files)}
-    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox, cite.quote)
     name = f"{socket.gethostname()}-{os.getpid()}"
     embedder, parsing = LocalEmbedder(), Parsing(concurrency=settings.ingest_concurrency)
     index = Index(store, SqliteKeywords(), Nearest(), embedder)
+    search, waits, sandbox = Search(store, index, clock), Waits(store, bus, clock), sandbox_of(settings)
+    toolbox: Toolbox = {
+        "code_interpreter": CodeInterpreter(sandbox, kept_files),
+        "file_search": FileSearch(StoreLibrary(store, search, waits, clock), cite.excerpt),
+    }
+    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox, cite.quote)
     file_worker = FileWorker(
         store,
         bus,
@@ -256,8 +261,8 @@ def _parts(settings: Settings) -> Parts:
         files=kept_files,
         uploads=Uploads(store, file_store, kept_files, clock),
         vector_stores=VectorStores(store, bus, clock),
-        waits=Waits(store, bus, clock),
-        search=Search(store, index, clock),
+        waits=waits,
+        search=search,
         health=lambda: _health(store, providers, sandbox),
     )
     upkeep = Upkeep(store, file_store, kept_files, clock)
