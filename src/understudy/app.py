@@ -60,6 +60,7 @@ from understudy.ingest import pictures
 from understudy.ingest.files import Files
 from understudy.ingest.index import Index
 from understudy.ingest.intake import FileIntake
+from understudy.ingest.library import VectorLibrary
 from understudy.ingest.parsing import Parsing
 from understudy.ingest.search import Search
 from understudy.ingest.stores import VectorStores
@@ -69,6 +70,7 @@ from understudy.ingest.uploads import Uploads
 from understudy.ingest.waiting import Waits
 from understudy.ingest.worker import FileWorker
 from understudy.metrics import Metrics
+from understudy.retrieval import cite
 from understudy.retrieval.embed_local import LocalEmbedder
 from understudy.storage import folder, loose_bytes
 from understudy.storage import runs as run_rows
@@ -76,6 +78,8 @@ from understudy.storage import vector_store_files as store_file_rows
 from understudy.storage.nearest import Nearest
 from understudy.storage.search_sqlite import SqliteKeywords
 from understudy.storage.sqlite import SqliteStore, sqlite_path
+from understudy.tools.base import Toolbox
+from understudy.tools.file_search import FileSearch
 
 log = logging.getLogger(__name__)
 
@@ -189,10 +193,14 @@ def _parts(settings: Settings) -> Parts:
         fetch_image=ImageFetch() if settings.fetch_images else None,
         read_image=partial(pictures.data_url, kept_files),
     )
-    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s)
     name = f"{socket.gethostname()}-{os.getpid()}"
     embedder, parsing = LocalEmbedder(), Parsing(concurrency=settings.ingest_concurrency)
     index = Index(store, SqliteKeywords(), Nearest(), embedder)
+    search, waits = Search(store, index, clock), Waits(store, bus, clock)
+    toolbox: Toolbox = {"file_search": FileSearch(VectorLibrary(store, search, waits, clock), cite.excerpt)}
+    loop = Loop(
+        store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox=toolbox, quote=cite.quote
+    )
     file_worker = FileWorker(
         store,
         bus,
@@ -217,8 +225,8 @@ def _parts(settings: Settings) -> Parts:
         files=kept_files,
         uploads=Uploads(store, file_store, kept_files, clock),
         vector_stores=VectorStores(store, bus, clock),
-        waits=Waits(store, bus, clock),
-        search=Search(store, index, clock),
+        waits=waits,
+        search=search,
         health=lambda: _health(store, providers),
     )
     upkeep = Upkeep(store, file_store, kept_files, clock)
