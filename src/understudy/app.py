@@ -63,7 +63,7 @@ from understudy.ingest import pictures
 from understudy.ingest.files import Files
 from understudy.ingest.index import Index
 from understudy.ingest.intake import FileIntake
-from understudy.ingest.library import StoreLibrary
+from understudy.ingest.library import VectorLibrary
 from understudy.ingest.parsing import Parsing
 from understudy.ingest.search import Search
 from understudy.ingest.stores import VectorStores
@@ -234,7 +234,7 @@ def _parts(settings: Settings) -> Parts:
     search, waits, sandbox = Search(store, index, clock), Waits(store, bus, clock), sandbox_of(settings)
     toolbox: Toolbox = {
         "code_interpreter": CodeInterpreter(sandbox, kept_files),
-        "file_search": FileSearch(StoreLibrary(store, search, waits, clock), cite.excerpt),
+        "file_search": FileSearch(VectorLibrary(store, search, waits, clock), cite.excerpt),
     }
     loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox, cite.quote)
     file_worker = FileWorker(

@@ -70,7 +70,8 @@ def _form(entry: dict[str, Any]) -> bytes:
     found = re.search(r"'purpose': '(.+?)'|\"'(.+?)' is not one of", told)
     assert found
     purpose = found[1] or found[2]
-    name = "images_dog_and_cat.png"
+    filename = re.search(r"'filename': '(.+?)'", told)
+    name = filename[1] if filename else "images_dog_and_cat.png"
     head = (
         f"--{boundary}\r\nContent-Disposition: form-data; name=file; filename={name}; filename*=utf-8''{name}\r\n\r\n"
     )
@@ -78,7 +79,8 @@ def _form(entry: dict[str, Any]) -> bytes:
         f"\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n"
         f"Content-Disposition: form-data; name=purpose\r\n\r\n{purpose}\r\n--{boundary}--\r\n"
     )
-    return head.encode() + bytes(int(headers["Content-Length"]) - len(head) - len(rest)) + rest.encode()
+    size = int(headers["Content-Length"]) - len(head) - len(rest)
+    return head.encode() + (b"Favorite food? Cake. " * size)[:size] + rest.encode()
 
 
 def _events(chunks: list[str]) -> list[Event]:

@@ -1,25 +1,23 @@
-"""The vector stores as a run's tool sees them: those that are there, once their files are in, searched together."""
+"""The vector stores, as the file_search tool asks for them."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
-from understudy.errors import InvalidRequest, NotFound, ToolUnavailable
+from understudy.errors import ApiError, ToolUnavailable
 from understudy.ids import Clock
 from understudy.ingest.search import Found, Search
 from understudy.ingest.waiting import Waits
 from understudy.protocol.search import SearchRanking
+from understudy.protocol.tools import RankingOptions
 from understudy.storage import vector_stores
 from understudy.storage.base import Store
-from understudy.storage.chunks import StoredChunk
 from understudy.tools.file_search import Passage
 
 
-class StoreLibrary:
-    """A `tools.file_search.Library` over the vector stores. A store that was deleted is as if it had never been."""
+class VectorLibrary:
+    """A `tools.file_search.Library` over what ingestion has made."""
 
     def __init__(self, store: Store, search: Search, waits: Waits, clock: Clock) -> None:
         self._store = store
@@ -28,10 +26,25 @@ class StoreLibrary:
         self._clock = clock
 
     async def wait_ready(self, project: str, store_ids: Sequence[str], timeout_s: float) -> None:
-        """See `Library`."""
-        for store_id in await self._usable(project, store_ids):
-            if timeout_s:
-                await self._waits.ready(store_id, timeout_s)
+        """Wait until all files of stores are in, or the time is over.
+
+        Using a store in a run puts its expiry off. Raises ToolUnavailable for one that is gone or has expired.
+        """
+        now = self._clock.now()
+
+        def use(connection: Connection) -> None:
+            for store_id in store_ids:
+                vector_stores.usable(connection, project, store_id, now)
+            vector_stores.touch(connection, store_ids, now)
+
+        if not store_ids:
+            return
+        try:
+            await self._store.write(use)
+        except ApiError as problem:
+            raise ToolUnavailable(problem.message) from None
+        for store_id in store_ids:
+            await self._waits.ready(store_id, max(0.0, now + timeout_s - self._clock.now()))
 
     async def search(
         self,
@@ -42,34 +55,21 @@ class StoreLibrary:
         max_results: int,
         ranking: Mapping[str, Any],
     ) -> list[Passage]:
-        """See `Library`."""
-        usable = await self._usable(project, store_ids)
-        options = SearchRanking(
-            score_threshold=ranking.get("score_threshold") or 0.0, hybrid_search=ranking.get("hybrid_search")
-        )
-        found = await self._search.find(project, usable, queries, limit=max_results, ranking=options)
+        """Return the best passages, best first; `ranking` are the tool's options, as they are stored."""
+        found = await self._search.find(project, store_ids, queries, limit=max_results, ranking=_ranking(ranking))
         return [_passage(one) for one in found]
 
-    async def _usable(self, project: str, store_ids: Sequence[str]) -> list[str]:
-        """Return the stores that are there. Raises ToolUnavailable for one that has expired."""
-        if not store_ids:
-            return []
-        try:
-            return await self._store.read(partial(_usable, project=project, ids=store_ids, now=self._clock.now()))
-        except InvalidRequest as expired:
-            raise ToolUnavailable(expired.message) from None
 
-
-def _usable(connection: Connection, project: str, ids: Sequence[str], now: float) -> list[str]:
-    usable = []
-    for store_id in ids:
-        with suppress(NotFound):
-            usable.append(vector_stores.usable(connection, project, store_id, now).id)
-    return usable
+def _ranking(options: Mapping[str, Any]) -> SearchRanking:
+    given = RankingOptions.model_validate(options)
+    return SearchRanking.model_construct(
+        ranker="auto", score_threshold=given.score_threshold, hybrid_search=given.hybrid_search
+    )
 
 
 def _passage(found: Found) -> Passage:
     chunk = found.hit.chunk
+    place = [f"page {chunk.page}"] if chunk.page is not None else []
     return Passage(
         file_id=chunk.file_id,
         file_name=found.filename,
@@ -78,12 +78,6 @@ def _passage(found: Found) -> Passage:
         text=chunk.text,
         tokens=chunk.tokens,
         score=found.hit.score,
-        where=_where(chunk),
+        where=" > ".join([*place, *chunk.heading]),
         attributes=found.attributes,
     )
-
-
-def _where(chunk: StoredChunk) -> str:
-    """Tell a passage's page and headings."""
-    page = [] if chunk.page is None else [f"page {chunk.page}"]
-    return ", ".join([*page, *([" > ".join(chunk.heading)] if chunk.heading else [])])
