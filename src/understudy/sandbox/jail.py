@@ -114,8 +114,9 @@ class Jail:
     def close(self) -> None:
         """Kill, wait until nothing of the jail is left, and give the handles back."""
         self.kill()
-        self.process.kill()
-        self.process.wait()
+        if self.exit_code() is None:
+            self.process.kill()
+            self.process.wait()
         select.select([self.init], [], [], START_S)
         for handle in (self.output, self.init, self.worker, *self.places):
             os.close(handle)

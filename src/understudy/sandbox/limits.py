@@ -8,7 +8,7 @@ MiB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one session, but for `timeout_s` and what follows `output`: those are of one call."""
+    """Of one session, but for `timeout_s` and what follows it: those are of one call."""
 
     memory: int = 1024 * MiB
     """Of all its processes together, shared pages counted once. Files lie in memory too, and are counted by `disk`."""
@@ -29,6 +29,9 @@ class Limits:
     timeout_s: float = 60.0
     grace_s: float = 3.0
     """How long interrupted code may take to stop."""
+
+    answer_s: float = 15.0
+    """How long a piece of a file may take: a worker that imports its modules is silent for a second or more."""
 
     output: int = 100_000
     """Bytes of logs that are kept: three quarters from their beginning, the rest from their end."""

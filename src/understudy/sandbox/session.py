@@ -20,7 +20,6 @@ from understudy.sandbox.limits import Limits, MiB
 from understudy.sandbox.names import file_name
 from understudy.sandbox.watchdog import Watchdog
 
-_ANSWER_S = 30.0  # for a piece of a file: a worker that imports its modules takes a second
 _LOST = "The session has ended: its variables and files are lost, and the next call begins a new one."
 _SIGNALLED = 128
 
@@ -165,7 +164,7 @@ class JailSession:
         return await self._on_its_own(self._exchange(request, payload))
 
     async def _exchange(self, request: dict[str, Any], payload: bytes | memoryview) -> Reply:
-        clock = self._loop.call_later(_ANSWER_S, self._jail.kill)
+        clock = self._loop.call_later(self._limits.answer_s, self._jail.kill)
         try:
             await self._channel.send(request, payload)
             for _ in range(self._limits.frames):
@@ -201,6 +200,8 @@ class JailSession:
             message, payload = await self._channel.receive()
             if message.get("is") == "image":
                 call.image(payload)
+                if message.get("wait") is True:
+                    await self._channel.send({"do": "go on"})
             elif message.get("is") == "done" and message.get("id") == number:
                 return message
         raise Broken("it sent more than it may")

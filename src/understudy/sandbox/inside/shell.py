@@ -32,6 +32,10 @@ def _show(formats: dict[str, Any]) -> None:
 class _Values(DisplayHook):
     """Gives out the value of a cell's last expression, without the prompt of a notebook."""
 
+    def quiet(self) -> bool:
+        """Say whether the cell ends with a semicolon: then its value is not asked for."""
+        return bool(self.semicolon_at_end_of_expression(self.shell.cell))
+
     def start_displayhook(self) -> None:
         pass
 
@@ -62,8 +66,11 @@ class Shell(InteractiveShell):
         """`%matplotlib inline` asks for what is there already."""
         return gui, f"module://{_FIGURES}"
 
+    cell = ""
+
     def run(self, code: str) -> bool:
         """Run a cell, show the figures that it left open, and say whether it raised nothing."""
+        self.cell = code
         if "PIL" in code:
             _let_pil_show()
         succeeded = bool(self.run_cell(code, store_history=False).success)
@@ -74,6 +81,11 @@ class Shell(InteractiveShell):
                 self.showtraceback()
                 return False
         return succeeded
+
+    def system(self, cmd: str) -> None:
+        """`!command`: without the terminal that notebooks give it."""
+        sys.stdout.flush()
+        self.system_raw(cmd)
 
     def enable_gui(self, gui: str | None = None) -> None:
         """There is no window to open."""

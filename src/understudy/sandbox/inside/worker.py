@@ -37,7 +37,6 @@ class Worker:
         self._largest_image: int = start["image"]
         self._images = 0
         self._sending = threading.Lock()
-        self._interruptible = False
         self._output = os.dup(1)
         self._stdout = _text()
         self._shell: Any = None
@@ -73,11 +72,6 @@ class Worker:
                 case "fetch":
                     self._fetch(request)
 
-    def interrupt(self, *_: Any) -> None:
-        """Take a SIGINT: it concerns the code and nothing of this."""
-        if self._interruptible:
-            raise KeyboardInterrupt
-
     # --- code -----------------------------------------------------------------------------------------------------
 
     def _run(self, call: int, code: str) -> None:
@@ -86,12 +80,13 @@ class Worker:
         try:
             self._mend()
             shell = self._make_shell()
-            self._interruptible = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # it concerns the code and nothing of this
             try:
                 succeeded = shell.run(code)
             finally:
-                self._interruptible = False
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
         except BaseException as problem:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it may be the line above that was interrupted
             with suppress(Exception):
                 print(f"{type(problem).__name__} {problem}".rstrip())
         if os.getpid() != self._process:  # the code has forked, and its child has come out here
@@ -109,8 +104,7 @@ class Worker:
         return self._shell
 
     def _mend(self) -> None:
-        """Put right what an earlier cell may have changed: signals, the output, where it is."""
-        signal.signal(signal.SIGINT, self.interrupt)
+        """Put right what an earlier cell may have changed: the output, where it is."""
         for descriptor in (1, 2):
             os.dup2(self._output, descriptor)
         if self._stdout.closed:
@@ -129,9 +123,16 @@ class Worker:
             if self._images <= self._most_images + 1:
                 print("[An image was left out: there are too many, or it is too large.]")
             return
-        with suppress(Exception):
-            sys.stdout.flush()
-        self._send({"is": "image", "mime": mime}, content)
+        in_turn = threading.current_thread() is threading.main_thread()
+        unmasked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # the wire knows no half frames
+        try:
+            with suppress(Exception):
+                sys.stdout.flush()
+            self._send({"is": "image", "mime": mime, "wait": in_turn}, content)
+            if in_turn:  # what is printed next comes another way, and must not overtake it
+                frames.receive(self._connection)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
 
     # --- files ----------------------------------------------------------------------------------------------------
 
@@ -181,7 +182,7 @@ def main() -> None:
         start, _ = frames.receive(connection)
         _limit(start["limits"])
         worker = Worker(connection, start)
-        signal.signal(signal.SIGINT, worker.interrupt)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         worker.announce()
         worker.prepare(start["modules"])
         worker.serve()
