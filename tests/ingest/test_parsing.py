@@ -131,7 +131,7 @@ async def test_time_without_bound_is_refused(limits: Limits) -> None:
     parsing = Parsing(limits=limits)
     try:
         started = time.monotonic()
-        assert "longer than is allowed" in await refused(parsing, SLOW.encode() * 4, "x.txt")
+        assert "longer than is allowed" in await refused(parsing, SLOW.encode() * 2, "x.txt")
         assert time.monotonic() - started < 60
     finally:
         await parsing.close()
@@ -152,7 +152,7 @@ async def test_more_text_than_the_hosted_limit_is_refused(parsing: Parsing) -> N
 
 @linux
 async def test_cancelling_stops_the_reader(parsing: Parsing) -> None:
-    busy = asyncio.create_task(parsing.cut(streamed(SLOW.encode() * 4), "x.txt", Auto()))
+    busy = asyncio.create_task(parsing.cut(streamed(SLOW.encode() * 2), "x.txt", Auto()))
     process = await reader()
     busy.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -164,7 +164,7 @@ async def test_cancelling_stops_the_reader(parsing: Parsing) -> None:
 @linux
 async def test_readers_know_no_secret_and_have_no_network(parsing: Parsing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_SECRET", "sk-very-secret")
-    busy = asyncio.create_task(parsing.cut(streamed(SLOW.encode() * 4), "x.txt", Auto()))
+    busy = asyncio.create_task(parsing.cut(streamed(SLOW.encode() * 2), "x.txt", Auto()))
     process = await reader()
     assert b"secret" not in environment(process)
     if can_leave_the_network():
@@ -187,7 +187,7 @@ async def test_the_host_leaves_when_it_has_nothing_to_do() -> None:
 @linux
 async def test_closing_ends_host_and_readers() -> None:
     parsing = Parsing()
-    busy = asyncio.create_task(parsing.cut(streamed(SLOW.encode() * 4), "x.txt", Auto()))
+    busy = asyncio.create_task(parsing.cut(streamed(SLOW.encode() * 2), "x.txt", Auto()))
     processes = [await reader(), *hosts()]
     await parsing.close()
     with pytest.raises(asyncio.CancelledError):
