@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from understudy import __version__
 from understudy.api import (
@@ -183,7 +183,8 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
     """Put the HTTP side together, over services that somebody else has made."""
     app = FastAPI(title="Understudy", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.services = services
-    app.include_router(_v1())
+    for noun in NOUNS:  # each by itself: FastAPI matches a path once more for every router around a router
+        app.include_router(noun.router, prefix=V1, responses=errors.DOCUMENTED)
     app.include_router(health.router)
     app.include_router(api_metrics.router)
     if settings.playground:
@@ -205,13 +206,6 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
     if settings.root_path:
         app.add_middleware(RootPath, path=settings.root_path)
     return app
-
-
-def _v1() -> APIRouter:
-    v1 = APIRouter(prefix=V1, responses=errors.DOCUMENTED)
-    for noun in NOUNS:
-        v1.include_router(noun.router)
-    return v1
 
 
 def _parts(settings: Settings) -> Parts:

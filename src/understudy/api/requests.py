@@ -1,6 +1,7 @@
 """What routes ask of a request: its body, its page, its ids, its project, the server's services.
 
-All dependencies are coroutines, also those that wait for nothing: FastAPI runs plain functions in a thread each.
+All dependencies are coroutines, also those that wait for nothing: FastAPI runs plain functions in a thread each. They
+depend on the request alone: FastAPI goes through what a dependency depends on anew for each that does.
 """
 
 import math
@@ -70,9 +71,15 @@ async def caller(request: Request) -> Caller:
     return found
 
 
-async def project(caller: Annotated[Caller, Depends(caller)]) -> str:
+async def project(request: Request) -> str:
     """Return whose objects a request may see."""
-    return caller.project
+    return project_of(request.scope)
+
+
+def project_of(scope: Scope) -> str:
+    """Return whose objects a request may see."""
+    found: Caller = scope["caller"]
+    return found.project
 
 
 CallerDep = Annotated[Caller, Depends(caller)]
