@@ -124,7 +124,7 @@ def test_images_go_as_parts() -> None:
 def test_what_the_assistant_showed_is_told_in_words() -> None:
     """Chat completions know no pictures in an assistant's mouth."""
     parts: list[Any] = [{"type": "image_file", "image_file": {"file_id": "file-1", "detail": "auto"}}]
-    [only] = made(RUN, placed(message("thread_x", role="assistant", content=parts))).messages
+    [only] = made(RUN, placed(told(message("thread_x", role="assistant", content=parts)))).messages
     assert only["content"] == [{"type": "text", "text": "[image file-1]"}]
 
 
