@@ -41,7 +41,7 @@ def connects(family, address):
         one.settimeout(2)
         one.connect(address)
     return True
-probe("it reads the server's files")(lambda: open(CANARY).read())
+probe("it reads the server's files")(lambda: open(CANARY, "rb").read())
 probe("it sees the server's environment")(lambda: any(
     VARIABLE.encode() in open(f"/proc/{each}/environ", "rb").read() for each in os.listdir("/proc") if each.isdigit()))
 probe("it sees the machine's processes")(lambda: len([each for each in os.listdir("/proc") if each.isdigit()]) > 3)
