@@ -170,9 +170,10 @@ class Pool:
             raise Unavailable("the server stops")
         try:
             async with asyncio.timeout(self._size.wait_s):
-                while self.live >= self._size.sessions and not await self._evict():
-                    self._freed.clear()
-                    await self._freed.wait()
+                while self.live >= self._size.sessions:
+                    if not await self._evict():
+                        self._freed.clear()
+                        await self._freed.wait()
         except TimeoutError:
             raise Unavailable(
                 f"all {self._size.sessions} sessions of the code interpreter are busy; try again later, "

@@ -80,7 +80,7 @@ REFUSED = {  # x86_64, aarch64
     "reboot": (169, 142),
     "syslog": (103, 116),
     "acct": (163, 89),
-    "settimeofday": (170, 170),
+    "settimeofday": (164, 170),
     "clock_settime": (227, 112),
     "adjtimex": (159, 171),
     "clock_adjtime": (305, 266),

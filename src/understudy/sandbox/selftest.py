@@ -41,7 +41,7 @@ def connects(family, address):
         one.settimeout(2)
         one.connect(address)
     return True
-probe("it reads the server's files")(lambda: open(CANARY).read())
+probe("it reads the server's files")(lambda: open(CANARY, "rb").read())
 probe("it sees the server's environment")(lambda: any(
     VARIABLE.encode() in open(f"/proc/{each}/environ", "rb").read() for each in os.listdir("/proc") if each.isdigit()))
 probe("it sees the machine's processes")(lambda: len([each for each in os.listdir("/proc") if each.isdigit()]) > 3)
@@ -50,7 +50,12 @@ probe("it opens network sockets")(lambda: socket.socket(socket.AF_INET))
 probe("it reaches the machine's abstract sockets")(lambda: connects(socket.AF_UNIX, ABSTRACT))
 probe("it makes user namespaces")(lambda: call(libc.unshare, 0x10000000))
 probe("it mounts")(lambda: call(libc.mount, b"none", b"/tmp", b"tmpfs", 0, None))
-probe("it traces processes")(lambda: call(libc.ptrace, 0, 0, 0, 0))
+def traces():
+    child = os.fork()
+    if not child:
+        os._exit(libc.ptrace(0, 0, 0, 0) != 0)
+    return os.waitpid(child, 0)[1] == 0
+probe("it traces processes")(traces)
 probe("it makes memory that nobody counts")(lambda: os.memfd_create("x"))
 for place in ("/", "/usr", "/dev", "/opt", "/etc"):
     probe(f"it writes to {place}")(lambda: open(place + "/probe", "w"))
