@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo bench test test-all test-fast lint format docs pins model node browser clean
+.PHONY: help install demo bench test test-all test-fast lint format docs pins vendored model node browser clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ docs: install  ## write docs/configuration.md from the settings
 
 pins: .venv/dev.stamp  ## write requirements/ from what .venv holds
 	$(BIN)/python requirements/pin.py
+
+vendored:  ## take the playground's libraries from npm again, as requirements/vendored.toml says
+	$(PYTHON) requirements/vendored.py
 
 model: install
 	$(BIN)/understudy models fetch

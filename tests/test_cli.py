@@ -82,6 +82,7 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(environment: Mapping[st
         "keys",
         "models",
         "restore",
+        "sandbox",
         "serve",
     }
     heavy = "{'fastapi', 'openai', 'pydantic', 'sqlalchemy', 'uvicorn', 'asyncio'} & set(sys.modules)"

@@ -75,4 +75,7 @@ def _step_delta(step_id: str, call: Mapping[str, object]) -> Event:
 
 def _delta(name: str, object_id: str, delta: dict[str, object]) -> Event:
     body = {"id": object_id, "object": name, "delta": delta}
-    return Event(name, json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+    return Event(name, _encode(body))
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # `dumps` would make one for every token
