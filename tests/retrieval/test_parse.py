@@ -90,6 +90,12 @@ def test_a_file_is_read_from_its_path_too(tmp_path: Path) -> None:
     assert parse(tmp_path / "f", "물.txt").text == "물"
 
 
+def test_every_format_stands_in_the_documents() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    table = told.partition("## File formats")[2].partition("\n## ")[0]
+    assert {word.strip(",:|`") for word in table.split()} >= {f".{extension}" for extension in SUPPORTED}
+
+
 def test_names_are_data() -> None:
     assert extension_of("../../etc/passwd.PDF") == "pdf"
     assert extension_of("보고서.최종.docx") == "docx"

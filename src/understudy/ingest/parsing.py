@@ -18,11 +18,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 import understudy
 from understudy.retrieval.chunk import Strategy
-from understudy.retrieval.documents import Chunk, Unreadable
+from understudy.retrieval.documents import Chunk, Fault, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ Wrap = Callable[[Sequence[str]], Sequence[str]]
 """Puts a command into a jail. The jail must pass on open files and show the interpreter, its packages and tesseract."""
 
 _TRIES = 3
+_MAX_MESSAGE = 1000
 _PASSED_ON = ("TESSDATA_PREFIX", "LD_LIBRARY_PATH")  # where tesseract's languages and an unusual Python's libraries are
 
 
@@ -227,17 +228,31 @@ def _environment() -> dict[str, str]:
 def _result(found: IO[bytes]) -> list[Chunk]:
     """Return what a reader wrote: a line per piece, or one with what is wrong with the file.
 
-    Line by line, so that the thread lets others run: a file of 5,000,000 tokens is some 40 MB.
+    Line by line, so that the thread lets others run: a file of 5,000,000 tokens is some 40 MB. Whoever took over the
+    reader may have written anything.
     """
     found.seek(0)
-    chunks = []
-    for line in found:
-        fields = json.loads(line)
-        if isinstance(fields, dict):
-            raise Unreadable(fields["code"], fields["message"])
-        text, start, end, page, heading, tokens = fields
-        chunks.append(Chunk(text, start, end, page, tuple(heading), tokens))
-    return chunks
+    try:
+        pieces = [_chunk(*json.loads(line)) for line in found]
+        if not pieces:
+            raise ValueError("nothing")
+        return pieces
+    except (ValueError, TypeError) as fault:
+        log.warning("a reader of a file answered with what is no answer: %s", fault)
+        raise Unreadable("server_error", "The parser failed on the file. Save it anew, or as PDF or text.") from None
+
+
+def _chunk(kind: str, *fields: Any) -> Chunk:
+    """Return a line's piece. Raises Unreadable if the line refuses the file."""
+    if kind != "piece":
+        code, message = fields
+        if code not in get_args(Fault):
+            raise ValueError(code)
+        raise Unreadable(code, str(message)[:_MAX_MESSAGE])
+    text, start, end, page, heading, tokens = fields
+    return Chunk(
+        str(text), int(start), int(end), None if page is None else int(page), tuple(map(str, heading)), int(tokens)
+    )
 
 
 def _too_slow() -> Unreadable:
