@@ -5,7 +5,7 @@ import resource
 import tempfile
 from pathlib import Path
 
-from bench import filling, parsing, scenarios
+from bench import filling, library, parsing, scenarios
 from bench.processes import listening, memory_mb, sdk, understudy
 from bench.table import head, row
 
@@ -51,6 +51,15 @@ def _long_thread(folder: Path, model: str) -> None:
         row("a run's first token there, against 100", start, "×", 2)
 
 
+def _library(folder: Path, model: str) -> None:
+    with understudy(folder / "library", model) as server:
+        files = library.upload(server.url, 200, 20_000)
+        wall, p99 = asyncio.run(library.batch(server.url, files))
+        row("200 files of 20 kB in one batch", wall, "s", 90)
+        row("unrelated GETs meanwhile, p99", p99, "ms", 100)
+        row("memory of the server, at most", memory_mb(server, "VmHWM"), "MB")
+
+
 def _files() -> None:
     told = asyncio.run(parsing.reading(parsing.book()))
     row("151-page Korean PDF, read and cut", told["pages"], "pages/s", 50, at_least=True)
@@ -68,6 +77,7 @@ def main() -> None:
         _limit()
         _crowd(Path(folder), model)
         _long_thread(Path(folder), model)
+        _library(Path(folder), model)
     _files()
 
 

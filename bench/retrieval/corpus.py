@@ -101,7 +101,9 @@ def _office(folder: Path, language: str) -> tuple[list[Passage], dict[str, set[s
             name = str(file.relative_to(folder / "text"))
             passages += _passages(file, name, language, "DisplayArea")
     asked: dict[str, set[str]] = {}
-    entries = re.findall(r'url:"[^/"]+/text/([^"?]+)\?[^"#]*#(\w+)", app:"\w+", text:"([^"]+)"', _read(folder / "bookmarks.js"))
+    entries = re.findall(
+        r'url:"[^/"]+/text/([^"?]+)\?[^"#]*#(\w+)", app:"\w+", text:"([^"]+)"', _read(folder / "bookmarks.js")
+    )
     for name, anchor, text in entries:
         _ask(asked, re.sub(r"\s*--\s*|;", " ", text), f"{name}#{anchor}", language)
     return passages, asked

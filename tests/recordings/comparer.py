@@ -1,7 +1,7 @@
 """Compares our answer with the recorded one, key by key.
 
-Equal: status codes, keys, types (1.0 is no 1), nullness, and every value that is not an id, a time or a count of tokens or of
-what an index takes.
+Equal: status codes, keys, types (1.0 is no 1), nullness, and every value that is not an id, a time, or a count of
+tokens or of an index's bytes.
 Ids must have the recorded prefix and length, and stand for the same recorded id everywhere.
 Keys of ours that were not recorded must stand in `additions.toml`.
 """
