@@ -13,7 +13,7 @@ SEED ?= 4711
 ROUNDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo bench chaos test test-all test-fast lint format docs pins model node browser clean
+.PHONY: help install demo bench chaos test test-all test-fast lint format docs pins vendored model node browser sandbox clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -23,11 +23,11 @@ install: .venv/runtime.stamp  ## set up .venv, so that .venv/bin/understudy serv
 demo: install  ## see an assistant work, in three languages, on the embedded model
 	$(BIN)/understudy demo
 
-test: .venv/dev.stamp model node browser lint  ## the suite, with the embedded model
+test: .venv/dev.stamp model node browser sandbox lint  ## the suite, with the embedded model
 	$(BIN)/pytest -q --setup=scaled -m "not slow" $(SAME)
 	$(BIN)/pytest -m "not slow"
 
-test-all: .venv/dev.stamp model node browser lint  ## the suite and what takes long
+test-all: .venv/dev.stamp model node browser sandbox lint  ## the suite and what takes long
 	$(BIN)/pytest -q --setup=scaled -m "not model and not sdk" $(ALL_SAME)
 	$(BIN)/pytest
 
@@ -55,6 +55,9 @@ docs: install  ## write docs/configuration.md from the settings
 pins: .venv/dev.stamp  ## write requirements/ from what .venv holds
 	$(BIN)/python requirements/pin.py
 
+vendored:  ## take the playground's libraries from npm again, as requirements/vendored.toml says
+	$(PYTHON) requirements/vendored.py
+
 model: install
 	$(BIN)/understudy models fetch
 
@@ -75,6 +78,16 @@ browser:
 	    (apt-get update && apt-get install -y --no-install-recommends chromium)) >/dev/null 2>&1 || \
 	    echo "skipped: chromium could not be installed, so the tests with a browser will not run"; \
 	else echo "skipped: chromium is missing (install it as root), so the tests with a browser will not run"; fi
+
+# the tests that run code need it; they skip, and say so, where there is no jail
+sandbox: install
+	@if command -v bwrap >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  (apt-get install -y --no-install-recommends bubblewrap || \
+	    (apt-get update && apt-get install -y --no-install-recommends bubblewrap)) >/dev/null 2>&1 || \
+	    echo "skipped: bubblewrap could not be installed, so the tests that run code will not run"; \
+	else echo "skipped: bubblewrap is missing (install it as root), so the tests that run code will not run"; fi
+	@$(BIN)/understudy sandbox setup || echo "skipped: the tests that run code will not run"
 
 .venv/runtime.stamp: requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'

@@ -18,6 +18,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "handler", "
 
 EVERYWHERE = {"protocol", "errors", "ids", "logs", ""}  # "" is the package itself: its version
 COMMANDS = {"backup", "cli", "connections", "serve", "demo", "doctor", "model_download", "keys", "__main__"}
+COMMANDS |= {"sandbox_setup"}
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
@@ -36,15 +37,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ingest": EVERYWHERE | {"storage", "bus.base", "files", "retrieval", "tools"},
     "api": EVERYWHERE | {"engine", "ingest", "storage", "files", "bus.base", "inference.base"},  # the ports: as types
     "playground": {"protocol"},
-    "config": EVERYWHERE | {"config_file", "inference"},
+    "config": EVERYWHERE | {"config_file", "config_values", "inference"},
     "config_file": EVERYWHERE | {"inference.dialect"},
-    "topology": {"config", "errors"},
+    "config_values": EVERYWHERE,
+    "topology": EVERYWHERE | {"config", "storage", "bus.base"},
     "app": EVERYWHERE
     | {"topology", "config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
-    | {"retrieval", "sandbox", "metrics"},
-    "testing": EVERYWHERE | {"bus", "engine", "inference", "storage", "tools"},
+    | {"retrieval", "sandbox", "metrics", "playground"},
+    "testing": EVERYWHERE | {"bus", "engine", "files", "inference", "sandbox.base", "storage", "tools"},
 } | {
-    command: EVERYWHERE | COMMANDS | {"app", "config", "topology", "config_file", "inference", "storage"}
+    command: EVERYWHERE | COMMANDS | {"app", "config", "topology", "config_file", "inference", "sandbox", "storage"}
     for command in COMMANDS
 }
 
@@ -56,6 +58,11 @@ ADAPTERS = {
     "inference.openai_compatible",
     "inference.constrained",
     "inference.embedded",
+    "files.store",
+    "storage.search_sqlite",
+    "storage.search_postgres",
+    "storage.nearest",
+    "sandbox.bubblewrap",
 }
 ONLY_APP_NAMES_ADAPTERS = "app"
 CONFIG_IS_FOR = COMMANDS | {"app", "config", "topology"}

@@ -4,28 +4,38 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from understudy import __version__
 from understudy.api import (
     assistants,
     auth,
     errors,
+    file_batches,
+    files,
     health,
     messages,
     middleware,
+    model_calls,
     models,
+    multipart,
     openapi,
     rates,
     retries,
+    run_list,
     runs,
     steps,
     threads,
+    uploads,
+    usage,
+    vector_store_files,
+    vector_stores,
     webpages,
 )
 from understudy.api import metrics as api_metrics
@@ -45,34 +55,83 @@ from understudy.engine.service import RunService
 from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
 from understudy.errors import ConfigurationError
+from understudy.files.store import UrlFileStore
 from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
+from understudy.ingest import pictures
+from understudy.ingest.files import Files
+from understudy.ingest.index import Index
+from understudy.ingest.intake import FileIntake
+from understudy.ingest.library import VectorLibrary
+from understudy.ingest.parsing import Parsing
+from understudy.ingest.search import Search
+from understudy.ingest.stores import VectorStores
+from understudy.ingest.sweeper import FileSweeper
+from understudy.ingest.upkeep import Upkeep
+from understudy.ingest.uploads import Uploads
+from understudy.ingest.waiting import Waits
+from understudy.ingest.worker import FileWorker
 from understudy.metrics import Metrics
-from understudy.storage import folder
+from understudy.playground import page
+from understudy.retrieval import cite
+from understudy.retrieval.embed_local import LocalEmbedder
+from understudy.sandbox.bubblewrap import BubblewrapSandbox, SandboxSettings
+from understudy.sandbox.environment import default_folder
+from understudy.sandbox.limits import Limits
+from understudy.sandbox.pool import PoolSize
+from understudy.storage import folder, loose_bytes
 from understudy.storage import runs as run_rows
+from understudy.storage import vector_store_files as store_file_rows
 from understudy.storage.base import Store
+from understudy.storage.nearest import Nearest
+from understudy.storage.search import KeywordIndex
+from understudy.storage.search_sqlite import SqliteKeywords
 from understudy.storage.sqlite import SqliteStore, sqlite_path
-from understudy.topology import Role, check_scale, keeps_in_file
+from understudy.tools.base import Toolbox
+from understudy.tools.code_interpreter import CodeInterpreter
+from understudy.tools.file_search import FileSearch
+from understudy.topology import Role, check_scale, condition, keeps_in_file
 
 log = logging.getLogger(__name__)
 
 V1 = "/v1"
-HEALTH_S = 5
-_PROBE = "UPDATE alembic_version SET version_num = version_num"
-NOUNS = (assistants, runs, threads, messages, steps, models)
+NOUNS = (
+    assistants,
+    runs,
+    threads,
+    messages,
+    steps,
+    models,
+    files,
+    uploads,
+    vector_stores,
+    vector_store_files,
+    file_batches,
+    run_list,
+    model_calls,
+    usage,
+)
+
+
+class Serving(Protocol):
+    """What goes on until it is cancelled."""
+
+    async def serve(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs beside the requests. No worker: others do the work."""
+    """What runs beside the requests. No workers: others do the work."""
 
     store: Store
     bus: Bus
     providers: ModelRoutes
-    worker: Worker | None
-    sweepers: list[Sweeper | Retention]
+    workers: list[Worker | FileWorker]
+    sweepers: list[Serving]
+    sandbox: BubblewrapSandbox
+    children: Sequence[Callable[[], Awaitable[None]]]
     services: Services
     metrics: Metrics
 
@@ -82,8 +141,8 @@ class Parts:
 
     async def wind_down(self) -> None:
         """Hand every run back and end the streams of those who follow: the server is about to stop."""
-        if self.worker is not None:
-            await self.worker.stop()
+        self.services.waits.release()
+        await asyncio.gather(*(worker.stop() for worker in self.workers))
         self.services.followers.close()
         await self.bus.close()
 
@@ -119,6 +178,14 @@ def migrate(settings: Settings) -> str:
     return f"the database has schema {after} now; it had {before or 'none'}"
 
 
+def _keywords_of(settings: Settings) -> KeywordIndex:
+    if keeps_in_file(settings):
+        return SqliteKeywords()
+    from understudy.storage.search_postgres import PostgresKeywords
+
+    return PostgresKeywords()
+
+
 def _bus_of(settings: Settings, clock: SystemClock, metrics: Metrics) -> Bus:
     if settings.bus_url is None:
         return LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
@@ -128,16 +195,39 @@ def _bus_of(settings: Settings, clock: SystemClock, metrics: Metrics) -> Bus:
     return NatsBus(settings.bus_url, settings.bus_name, log_s=kept_s, listener=metrics.told)
 
 
+def sandbox_of(settings: Settings, *, spares: bool = True) -> BubblewrapSandbox:
+    """Return the sandbox of these settings; it holds nothing yet. Without spares it serves a single session."""
+    limits = Limits(
+        memory=int(settings.sandbox_memory),
+        disk=int(settings.sandbox_disk),
+        processes=settings.sandbox_processes,
+        cpu_s=settings.sandbox_cpu_s,
+        timeout_s=settings.sandbox_timeout_s,
+        output=int(settings.sandbox_output),
+    )
+    size = PoolSize(
+        settings.sandbox_sessions,
+        settings.sandbox_warm if spares else 0,
+        settings.sandbox_idle_s,
+        settings.sandbox_max_age_s,
+    )
+    folder = settings.sandbox_dir or default_folder(settings.cache_dir)
+    return BubblewrapSandbox(SandboxSettings(folder, settings.sandbox_uid, limits, size, settings.sandbox == "auto"))
+
+
 def web(
     settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None, *, api: bool = True
 ) -> FastAPI:
     """Put the HTTP side together, over services that somebody else has made. No `api`: health and counters only."""
+    nouns = NOUNS if api else ()
     app = FastAPI(title="Understudy", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.services = services
-    if api:
-        app.include_router(_v1())
+    for noun in nouns:  # each by itself: FastAPI matches a path once more for every router around a router
+        app.include_router(noun.router, prefix=V1, responses=errors.DOCUMENTED)
     app.include_router(health.router)
     app.include_router(api_metrics.router)
+    if settings.playground and api:
+        app.router.routes.extend(page.routes())
     errors.install(app)
     retries.install(app)
     app.openapi = lambda: openapi.document(app, [noun.router for noun in NOUNS], V1)  # type: ignore[method-assign]  # FastAPI's own way to extend it
@@ -145,9 +235,10 @@ def web(
         app.add_middleware(middleware.BetaHeader)
     app.add_middleware(TimeLimit, seconds=settings.request_timeout_s)
     max_bytes = int(settings.max_body_bytes)
-    app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s)
+    streamed = multipart.takes_form([noun.router for noun in NOUNS], V1)
+    app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s, streamed=streamed)
     app.add_middleware(rates.RequestRates)
-    app.add_middleware(auth.Door)
+    app.add_middleware(auth.Door, also_open=page.paths() if settings.playground else frozenset())
     app.add_middleware(webpages.WebPages, origins=settings.cors_origins)
     app.add_middleware(Access, meter=meter, log_content=settings.log_content)
     app.add_middleware(middleware.ResponseHeaders)
@@ -156,43 +247,64 @@ def web(
     return app
 
 
-def _v1() -> APIRouter:
-    v1 = APIRouter(prefix=V1, responses=errors.DOCUMENTED)
-    for noun in NOUNS:
-        v1.include_router(noun.router)
-    return v1
-
-
 def _parts(settings: Settings, role: Role) -> Parts:
     clock = SystemClock()
     metrics = Metrics(clock)
-    store = store_of(settings, metrics.write_ended)
-    bus = _bus_of(settings, clock, metrics)
+    store, bus = store_of(settings, metrics.write_ended), _bus_of(settings, clock, metrics)
+    file_store = UrlFileStore(settings.files_url)
+    kept_files = Files(store, file_store, clock, [store_file_rows.remove_everywhere])
     providers = ModelRoutes(
-        models_config(settings), settings.cache_dir, fetch_image=ImageFetch() if settings.fetch_images else None
+        models_config(settings),
+        settings.cache_dir,
+        fetch_image=ImageFetch() if settings.fetch_images else None,
+        read_image=partial(pictures.data_url, kept_files),
     )
-    worker = None if role == "api" else _worker(settings, store, bus, providers, clock)
+    name = f"{socket.gethostname()[:48]}-{os.getpid()}"
+    embedder, parsing = LocalEmbedder(), Parsing(concurrency=settings.ingest_concurrency)
+    index = Index(store, _keywords_of(settings), Nearest(), embedder)
+    search, waits, sandbox = Search(store, index, clock), Waits(store, bus, clock), sandbox_of(settings)
+    toolbox: Toolbox = {
+        "code_interpreter": CodeInterpreter(sandbox, kept_files),
+        "file_search": FileSearch(VectorLibrary(store, search, waits, clock), cite.excerpt),
+    }
+    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox, cite.quote)
+    file_worker = FileWorker(
+        store,
+        bus,
+        FileIntake(kept_files, parsing.cut, index),
+        clock,
+        name=name,
+        lease_s=settings.lease_s,
+        concurrency=settings.ingest_concurrency,
+    )
+    worker = Worker(
+        store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency
+    )
     services = Services(
         store=store,
         runs=RunService(store, bus, providers, clock, run_expiry_s=settings.run_expiry_s),
         followers=Followers(store, bus, clock),
-        conversations=Conversations(store, clock),
+        conversations=Conversations(store, bus, clock),
         refused=Refused(clock),
         routes=providers,
         clock=clock,
         keyring=_keyring(settings, store, clock),
-        health=lambda: _health(settings, store, bus, providers),
+        files=kept_files,
+        uploads=Uploads(store, file_store, kept_files, clock),
+        vector_stores=VectorStores(store, bus, clock),
+        waits=waits,
+        search=search,
+        health=lambda: condition(
+            settings, store, bus, {"models": providers.status, "code_interpreter": sandbox.status}
+        ),
     )
-    sweepers: list[Sweeper | Retention] = [Sweeper(store, bus, clock)]
+    upkeep = Upkeep(store, file_store, kept_files, clock)
+    sweepers: list[Serving] = [Sweeper(store, bus, clock), FileSweeper(store, bus, clock), upkeep]
     if settings.delete_threads_after_days is not None:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
-    return Parts(store, bus, providers, worker, sweepers, services, metrics)
-
-
-def _worker(settings: Settings, store: Store, bus: Bus, providers: ModelRoutes, clock: SystemClock) -> Worker:
-    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s)
-    name = f"{socket.gethostname()[:48]}-{os.getpid()}"
-    return Worker(store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency)
+    children = [parsing.close, embedder.aclose, sandbox.aclose]
+    workers: list[Worker | FileWorker] = [] if role == "api" else [worker, file_worker]
+    return Parts(store, bus, providers, workers, sweepers, sandbox, children, services, metrics)
 
 
 def _keyring(settings: Settings, store: Store, clock: SystemClock) -> Keyring:
@@ -226,7 +338,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Any:
             await _refuse_strangers(settings.host, parts.services.keyring)
             await parts.bus.open()
             if keeps_in_file(settings):
-                await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
+                await _release(parts)
             async with _background(parts):
                 yield
 
@@ -240,9 +352,18 @@ def _alone(settings: Settings) -> AbstractContextManager[None]:
     return folder.held(settings.data_dir, sqlite_path(settings.database_url))
 
 
+async def _release(parts: Parts) -> None:
+    """Let go of what a server that is alone on its database held before: whoever did is gone."""
+    await parts.store.write(run_rows.release_all)
+    await parts.store.write(store_file_rows.release_all)
+    await parts.store.write(lambda connection: loose_bytes.give_up(connection, parts.services.clock.now()))
+
+
 @asynccontextmanager
 async def _background(parts: Parts) -> AsyncIterator[None]:
-    working = [asyncio.create_task(parts.worker.serve(), name="worker")] if parts.worker else []
+    if parts.workers:
+        parts.sandbox.begin()
+    working = [asyncio.create_task(worker.serve(), name=type(worker).__name__) for worker in parts.workers]
     sweeping = [asyncio.create_task(sweeper.serve(), name=type(sweeper).__name__) for sweeper in parts.sweepers]
     try:
         yield
@@ -251,25 +372,6 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
             task.cancel()
         await parts.wind_down()
         await asyncio.gather(*working, *sweeping, return_exceptions=True)
+        await asyncio.gather(*(end() for end in parts.children), return_exceptions=True)
         await parts.providers.aclose()
         await parts.store.close()
-
-
-async def _health(settings: Settings, store: Store, bus: Bus, providers: ModelRoutes) -> dict[str, Any]:
-    """The state of each part, and why it is off. The database is well if it can be written to.
-
-    Without its bus a server still answers, but runs wait: it is degraded.
-    """
-    kind = "sqlite" if keeps_in_file(settings) else "postgresql"
-    try:
-        async with asyncio.timeout(HEALTH_S):
-            await store.write(lambda connection: connection.exec_driver_sql(_PROBE))
-        database = {"state": "ok", "kind": kind}
-    except Exception as problem:
-        why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
-        database = {"state": "failed", "kind": kind, "why": why.partition("\n")[0]}
-    trouble, carrier = await bus.trouble(), "local" if settings.bus_url is None else "nats"
-    lines = {"state": "failed", "kind": carrier, "why": trouble} if trouble else {"state": "ok", "kind": carrier}
-    status = "failed" if database["state"] != "ok" else "degraded" if trouble else "ok"
-    parts = {"database": database, "bus": lines, "models": providers.status()}
-    return {"status": status, "version": __version__, "parts": parts}

@@ -232,6 +232,22 @@ def models_fetch_command(**flags: Any) -> None:
     click.echo(f"The embedded model is at {path}")
 
 
+_SANDBOX_SETTINGS = ("config", "cache_dir", "sandbox_dir", "sandbox_uid")
+
+
+@cli.group("sandbox")
+def sandbox_group() -> None:
+    """The jail that model-written code runs in."""
+
+
+@sandbox_group.command("setup", cls=_SettingsCommand, names=_SANDBOX_SETTINGS)
+def sandbox_setup_command(**flags: Any) -> None:
+    """Build the Python that code runs with, if it is not there, and try the jail. A running server notices."""
+    from understudy import config, sandbox_setup
+
+    click.echo(sandbox_setup.setup(config.load(flags)))
+
+
 def main() -> None:
     """Run the command line."""
     cli(prog_name="understudy")

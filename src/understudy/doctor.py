@@ -64,6 +64,7 @@ def findings(flags: Mapping[str, object]) -> Iterator[Finding]:
     for check in _CHECKS:
         yield check(settings)
     yield from _models(settings, routes)
+    yield _code_interpreter(settings)
 
 
 # --- this machine -------------------------------------------------------------------------------------------------
@@ -153,6 +154,20 @@ def _nearest(folder: Path) -> Path:
 
 
 _CHECKS: tuple[Callable[[Settings], Finding], ...] = (_data_dir, _database, _disk, _port)
+
+
+# --- code ---------------------------------------------------------------------------------------------------------
+
+
+def _code_interpreter(settings: Settings) -> Finding:
+    """Try the jail. What does not need it works without."""
+    from understudy.sandbox_setup import why_off
+
+    if settings.sandbox == "off":
+        return Finding("code interpreter", "ok", "it is off, as the setting `sandbox` says")
+    if why := why_off(settings):
+        return Finding("code interpreter", "note", f"it is off: {why}", "all else works without it")
+    return Finding("code interpreter", "ok", "its jail holds")
 
 
 # --- models -------------------------------------------------------------------------------------------------------

@@ -1,9 +1,17 @@
-"""Which processes make up a deployment, and what has to lie between them."""
+"""Which processes make up a deployment, what has to lie between them, and how that is."""
 
-from typing import Literal
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
+from understudy import __version__
+from understudy.bus.base import Bus
 from understudy.config import Settings
 from understudy.errors import ConfigurationError
+from understudy.storage.base import Store
+
+HEALTH_S = 5
+_PROBE = "UPDATE alembic_version SET version_num = version_num"
 
 Role = Literal["all", "api", "worker"]
 """What a process does: answer requests, work on runs, or both."""
@@ -29,3 +37,25 @@ def check_scale(settings: Settings, *, alone: bool) -> None:
             "a server without a worker, or a worker without a server, needs database_url=postgresql://… and "
             "bus_url=nats://…, to work together with the others"
         )
+
+
+async def condition(
+    settings: Settings, store: Store, bus: Bus, others: Mapping[str, Callable[[], Any]]
+) -> dict[str, Any]:
+    """The state of each part, and why it is off. The database is well if it can be written to.
+
+    Without its bus a server still answers, but runs wait: it is degraded.
+    """
+    kind, carrier = "sqlite" if keeps_in_file(settings) else "postgresql", "nats" if settings.bus_url else "local"
+    try:
+        async with asyncio.timeout(HEALTH_S):
+            await store.write(lambda connection: connection.exec_driver_sql(_PROBE))
+        database = {"state": "ok", "kind": kind}
+    except Exception as problem:
+        why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
+        database = {"state": "failed", "kind": kind, "why": why.partition("\n")[0]}
+    trouble = await bus.trouble()
+    lines = {"state": "failed", "kind": carrier, "why": trouble} if trouble else {"state": "ok", "kind": carrier}
+    status = "failed" if database["state"] != "ok" else "degraded" if trouble else "ok"
+    parts = {"database": database, "bus": lines} | {name: state() for name, state in others.items()}
+    return {"status": status, "version": __version__, "parts": parts}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness import setups
+from tests.ingest.fakes import FakeIndex, FakeIntake
 from tests.storage.builders import PROJECT, assistant
 
 from understudy.bus.base import Bus, LiveEvent
@@ -19,6 +20,7 @@ from understudy.engine.service import RunService, Started
 from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
 from understudy.inference.base import ChatMessage, TextDelta, ToolSpec
+from understudy.ingest.worker import FileWorker
 from understudy.protocol.messages import CreateMessage, Message
 from understudy.protocol.runs import CreateRun, RequiredToolCall, Run, ToolOutput
 from understudy.protocol.steps import RunStep
@@ -27,7 +29,8 @@ from understudy.storage import assistants, messages, runs, steps
 from understudy.storage.base import Store
 from understudy.storage.rows import Window
 from understudy.storage.runs import RunRecord
-from understudy.testing import FakeClock, OneRoute, ScriptedProvider, call, say
+from understudy.testing import FakeClock, MemoryFileStore, OneRoute, ScriptedProvider, call, say
+from understudy.tools.base import Tool
 
 SOON_S = 10.0
 LEASE_S = 8.0
@@ -66,18 +69,24 @@ class House:
     clock: FakeClock
     model: ScriptedProvider
     context_window: int = 128_000
+    toolbox: dict[Any, Tool] = field(default_factory=dict)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    file_store: MemoryFileStore = field(default_factory=MemoryFileStore)
+    intake: FakeIntake = field(default_factory=FakeIntake)
+    index: FakeIndex = field(default_factory=FakeIndex)
 
     def __post_init__(self) -> None:
         self.routes = OneRoute(self.model, self.context_window)
         self.runs = RunService(self.store, self.bus, self.routes, self.clock, run_expiry_s=EXPIRY_S)
-        self.conversations = Conversations(self.store, self.clock)
+        self.conversations = Conversations(self.store, self.bus, self.clock)
         self.followers = Followers(self.store, self.bus, self.clock)
         self.sweeper = Sweeper(self.store, self.bus, self.clock)
 
     def worker(self, name: str = "worker", concurrency: int = 8, bus: Bus | None = None) -> Worker:
         bus = bus or self.bus
-        loop = Loop(self.store, bus, self.routes, count_characters, self.clock, LEASE_S)
+        loop = Loop(
+            self.store, bus, self.routes, count_characters, self.clock, LEASE_S, self.toolbox, quote=lambda _, p: p[:5]
+        )
         return Worker(self.store, bus, loop, self.clock, name=name, lease_s=LEASE_S, concurrency=concurrency)
 
     def work(self) -> Worker:
@@ -85,6 +94,11 @@ class House:
         worker = self.worker()
         self.tasks.append(asyncio.create_task(worker.serve()))
         return worker
+
+    def take_in(self) -> None:
+        """Let a worker take files in until the house is closed."""
+        worker = FileWorker(self.store, self.bus, self.intake, self.clock, name="w", lease_s=LEASE_S, concurrency=8)
+        self.tasks.append(asyncio.create_task(worker.serve()))
 
     # --- what a client does ---------------------------------------------------------------------------------------
 

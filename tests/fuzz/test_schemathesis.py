@@ -15,12 +15,16 @@ from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 from tests.harness.server import Server
 from tests.harness.upstream import Upstream
-from tests.harness.wire import Json, Wire
+from tests.harness.wire import Json, Wire, run_path
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 HEADERS = {"Authorization": "Bearer sk-test", "OpenAI-Beta": "assistants=v2"}
 CALL_S = 20.0
-NO_BODY = {"/v1/threads/{thread_id}/runs/{run_id}/cancel"}
+NO_BODY = {
+    "/v1/threads/{thread_id}/runs/{run_id}/cancel",
+    "/v1/uploads/{upload_id}/cancel",
+    "/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel",
+}
 _COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.generate], "database": None}
 QUICK = settings(max_examples=25, derandomize=True, **_COMMON)
 THOROUGH = settings(max_examples=200, **_COMMON)
@@ -99,5 +103,6 @@ def known_ids(wire: Wire) -> Json:
         "thread_id": run["thread_id"],
         "run_id": run["id"],
         "step_id": wire.steps(run)[0]["id"],
+        "model_call_id": wire.read(f"{run_path(run)}/model_calls")["data"][0]["id"],
         "message_id": wire.read(f"/threads/{run['thread_id']}/messages")["data"][0]["id"],
     }

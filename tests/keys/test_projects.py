@@ -20,6 +20,7 @@ NEVER = {
     "run_id": "run_" + "x" * 24,
     "step_id": "step_" + "x" * 24,
     "message_id": "msg_" + "x" * 24,
+    "model_call_id": "call_" + "x" * 24,
 }
 OF_NO_PROJECT = {
     "model": "routes are the server's",
@@ -75,6 +76,7 @@ def all_of(wire: Wire, ids: Json) -> list[Json]:
     """Everything that a project has."""
     thread, run = f"/threads/{ids['thread_id']}", f"/threads/{ids['thread_id']}/runs/{ids['run_id']}"
     paths = ["/assistants", thread, f"{thread}/messages", f"{thread}/runs", run, f"{run}/steps"]
+    paths += ["/threads", "/runs", f"{run}/model_calls", f"{run}/model_calls/{ids['model_call_id']}", "/usage"]
     return [wire.read(path) for path in paths]
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.storage import builders as make
 from tests.storage.builders import NOW, PROJECT
 
+from understudy.bus.local import LocalBus
 from understudy.engine.conversation import Conversations
 from understudy.engine.limits import refuse_beyond
 from understudy.engine.retries import AnsweredBefore, Once
@@ -47,7 +48,7 @@ class RacesHaveOneWinner:
         assert await store.read(lambda connection: runs.count_active(connection, PROJECT)) == 3
 
     async def test_a_message_comes_before_a_run_or_not_at_all(self, store: Store) -> None:
-        conversations = Conversations(store, FakeClock())
+        conversations = Conversations(store, LocalBus(), FakeClock())
         for _ in range(ROUNDS):
             thread = await make.stored_thread(store)
 
@@ -84,13 +85,13 @@ class RacesHaveOneWinner:
         assert [once.changed for once in tries] == [True, False]
 
     async def test_equal_requests_that_are_no_retries_all_take_effect(self, store: Store) -> None:
-        clock, conversations = FakeClock(), Conversations(store, FakeClock())
+        clock, conversations = FakeClock(), Conversations(store, LocalBus(), FakeClock())
         tries = [Once(clock, Post(PROJECT, FINGERPRINT)) for _ in range(MANY)]
         made = await asyncio.gather(*[conversations.create_thread(PROJECT, CreateThread(), once) for once in tries])
         assert len({thread.id for thread in made}) == MANY
 
     async def test_of_many_with_one_key_one_takes_effect(self, store: Store) -> None:
-        conversations, clock = Conversations(store, FakeClock()), FakeClock()
+        conversations, clock = Conversations(store, LocalBus(), FakeClock()), FakeClock()
         tries = [Once(clock, Post(PROJECT, FINGERPRINT, body="b" * 64)) for _ in range(MANY)]
         outcomes = await asyncio.gather(
             *[conversations.create_thread(PROJECT, CreateThread(), once) for once in tries], return_exceptions=True

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
-from tests.storage import keys_contract, pages_contract, queries_contract, races_contract, store_contract
+from tests.storage import (
+    keys_contract,
+    lists_contract,
+    pages_contract,
+    queries_contract,
+    races_contract,
+    store_contract,
+    vector_stores_contract,
+)
 from tests.storage.builders import PROJECT, migrated, stored_thread, thread
 
 from understudy.errors import Unavailable
@@ -81,6 +89,38 @@ class TestThreadsShowWhatIsWhole(queries_contract.ThreadsShowWhatIsWhole):
     pass
 
 
+class TestStoresCountTheirFiles(vector_stores_contract.StoresCountTheirFiles):
+    pass
+
+
+class TestStoresExpire(vector_stores_contract.StoresExpire):
+    pass
+
+
+class TestDeletedStoresLeaveNothing(vector_stores_contract.DeletedStoresLeaveNothing):
+    pass
+
+
+class TestFilesAreAddedOnce(vector_stores_contract.FilesAreAddedOnce):
+    pass
+
+
+class TestFilesAreFenced(vector_stores_contract.FilesAreFenced):
+    pass
+
+
+class TestSomeFilesNeedCare(vector_stores_contract.SomeFilesNeedCare):
+    pass
+
+
+class TestBatchesTellHowFarTheyAre(vector_stores_contract.BatchesTellHowFarTheyAre):
+    pass
+
+
+class TestTenThousandFilesInOneStore(vector_stores_contract.TenThousandFilesInOneStore):
+    pass
+
+
 class TestPagesNeitherSkipNorRepeat(pages_contract.PagesNeitherSkipNorRepeat):
     pass
 
@@ -94,6 +134,22 @@ class TestEveryListIsInOrder(pages_contract.EveryListIsInOrder):
 
 
 class TestRacesHaveOneWinner(races_contract.RacesHaveOneWinner):
+    pass
+
+
+class TestThreadsAreFound(lists_contract.ThreadsAreFound):
+    pass
+
+
+class TestRunsOfAllThreadsAreListed(lists_contract.RunsOfAllThreadsAreListed):
+    pass
+
+
+class TestRecordsNameMessages(lists_contract.RecordsNameMessages):
+    pass
+
+
+class TestUseIsTold(lists_contract.UseIsTold):
     pass
 
 

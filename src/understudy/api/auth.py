@@ -1,6 +1,6 @@
 """The door: every request needs a key, or, where the server has none, to come from a person at this machine.
 
-All paths are closed but those of OPEN. Nothing of a request is read before its key is known.
+All paths are closed but those of OPEN and the playground's. Nothing of a request is read before its key is known.
 """
 
 import re
@@ -30,11 +30,12 @@ WRONG_KEY = "Incorrect API key provided: {}. You can find your API key at https:
 class Door:
     """Let in whoever has a key, and put the Caller into the scope, where `api/requests.py` finds it.
 
-    Open paths get None for a caller who has shown no key.
+    Open paths get None for a caller who has shown no key; `also_open` are those of a page that asks for it.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, also_open: frozenset[str] = frozenset()) -> None:
         self._app = app
+        self._open = OPEN | also_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,7 +50,7 @@ class Door:
 
     async def _caller(self, scope: Scope) -> Caller | None:
         """Raises Unauthorized, InvalidRequest."""
-        headers, is_open = Headers(scope=scope), route_path(scope) in OPEN
+        headers, is_open = Headers(scope=scope), route_path(scope) in self._open
         keyring = services_of(scope).keyring
         if not await keyring.are_on():
             if not is_open and not headers.get("authorization", "").strip():

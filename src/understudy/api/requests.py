@@ -1,6 +1,7 @@
 """What routes ask of a request: its body, its page, its ids, its project, the server's services.
 
-All dependencies are coroutines, also those that wait for nothing: FastAPI runs plain functions in a thread each.
+All dependencies are coroutines, also those that wait for nothing: FastAPI runs plain functions in a thread each. They
+depend on the request alone: FastAPI goes through what a dependency depends on anew for each that does.
 """
 
 import math
@@ -23,6 +24,12 @@ from understudy.engine.service import RunService
 from understudy.errors import InvalidRequest
 from understudy.ids import PREFIXES, Clock
 from understudy.inference.base import Routes
+from understudy.ingest.files import Files
+from understudy.ingest.search import Search
+from understudy.ingest.stores import VectorStores
+from understudy.ingest.uploads import Uploads
+from understudy.ingest.waiting import Waits
+from understudy.protocol.steps import INCLUDE_RESULTS
 from understudy.storage.base import Store
 from understudy.storage.rows import Order, Window
 
@@ -36,9 +43,14 @@ class Services:
     followers: Followers
     conversations: Conversations
     refused: Refused
+    vector_stores: VectorStores
+    waits: Waits
+    search: Search
     routes: Routes
     clock: Clock
     keyring: Keyring
+    files: Files
+    uploads: Uploads
     health: Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -59,9 +71,15 @@ async def caller(request: Request) -> Caller:
     return found
 
 
-async def project(caller: Annotated[Caller, Depends(caller)]) -> str:
+async def project(request: Request) -> str:
     """Return whose objects a request may see."""
-    return caller.project
+    return project_of(request.scope)
+
+
+def project_of(scope: Scope) -> str:
+    """Return whose objects a request may see."""
+    found: Caller = scope["caller"]
+    return found.project
 
 
 CallerDep = Annotated[Caller, Depends(caller)]
@@ -156,6 +174,24 @@ def _refuse_nul(value: str, param: str) -> None:
         raise InvalidRequest(f"Invalid '{param}': it contains a null character.", param=param, code="invalid_value")
 
 
+async def included(request: Request) -> frozenset[str]:
+    """Read `include[]` in all the forms that SDKs send it (surface.md, section 0.1)."""
+    given = [*request.query_params.getlist("include[]"), *request.query_params.getlist("include")]
+    values = frozenset(value for joined in given for value in joined.split(",") if value)
+    for value in sorted(values - {INCLUDE_RESULTS}):
+        message = f"Invalid value: '{value}'. Supported values are: '{INCLUDE_RESULTS}'."
+        raise InvalidRequest(message, param="include", code="invalid_value")
+    return values
+
+
+async def _with_results(values: Annotated[frozenset[str], Depends(included)]) -> bool:
+    return INCLUDE_RESULTS in values
+
+
+WithResultsDep = Annotated[bool, Depends(_with_results)]
+"""Whether steps are to show the passages that searches found."""
+
+
 def checked_id(value: str, kind: str, param: str) -> str:
     """Refuse an id that cannot be one (behaviours.md, row 9): it tells the caller what they mixed up."""
     prefix = PREFIXES[kind]
@@ -186,8 +222,18 @@ async def _step_id(step_id: str) -> str:
     return checked_id(step_id, "step", "step_id")
 
 
+async def _vector_store_id(vector_store_id: str) -> str:
+    return checked_id(vector_store_id, "vector_store", "vector_store_id")
+
+
+async def _batch_id(batch_id: str) -> str:
+    return checked_id(batch_id, "file_batch", "batch_id")
+
+
 AssistantId = Annotated[str, Depends(_assistant_id)]
 ThreadId = Annotated[str, Depends(_thread_id)]
 MessageId = Annotated[str, Depends(_message_id)]
 RunId = Annotated[str, Depends(_run_id)]
 StepId = Annotated[str, Depends(_step_id)]
+VectorStoreId = Annotated[str, Depends(_vector_store_id)]
+BatchId = Annotated[str, Depends(_batch_id)]

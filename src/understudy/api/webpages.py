@@ -6,6 +6,7 @@ and Sec-Fetch-Site tell whose page it is. With keys none of this matters: a page
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
@@ -89,6 +90,7 @@ def _is_port(text: str) -> bool:
     return text.startswith(":") and text[1:].isdecimal() and text.isascii()
 
 
+@lru_cache(maxsize=64)
 def is_loopback(name: str) -> bool:
     """Tell whether a name or an address always means this machine. No other name does: names can be bound anew."""
     if name.lower() == "localhost":

@@ -22,7 +22,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, BadRequestError
 
 from understudy.bus import nats_streams
-from understudy.bus.base import EventId, LiveEvent, Subscription
+from understudy.bus.base import EventId, LiveEvent, Subscription, Work
 from understudy.bus.nats_log import (
     ANSWER_S,
     EVENTS_PER_MESSAGE,
@@ -33,7 +33,6 @@ from understudy.bus.nats_log import (
     decoded,
     encoded,
 )
-from understudy.bus.nats_streams import RUNS
 from understudy.errors import ConfigurationError
 from understudy.protocol.events import BEGINNINGS, Event
 
@@ -66,7 +65,7 @@ class NatsBus:
         self._reader = LogReader(self._events_stream)
         self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self._signals: dict[str, set[asyncio.Event]] = {}
-        self._taken: dict[str, Msg] = {}
+        self._taken: dict[tuple[Work, str], Msg] = {}
         self._generation = 0
         self._closed = asyncio.Event()
         self._back = asyncio.Event()
@@ -108,32 +107,32 @@ class NatsBus:
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
-    async def enqueue(self, run_id: str) -> None:
-        subject = f"{self._prefix}.jobs.{RUNS}.{run_id}"
+    async def enqueue(self, job: str, work: Work = "runs") -> None:
+        subject = f"{self._prefix}.jobs.{work}.{job}"
         try:
             await self._jetstream().publish(subject, timeout=PUBLISH_S)
         except BadRequestError as refused:
             if refused.err_code != _WAITS_ALREADY:
                 raise
         except (NatsError, OSError, TimeoutError) as problem:
-            log.warning("run %s could not be enqueued; the sweeper will. %s", run_id, _words(problem))
+            log.warning("%s could not be enqueued; the sweeper will. %s", job, _words(problem))
 
-    async def jobs(self) -> AsyncGenerator[str, None]:
+    async def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
         arriving: asyncio.Queue[Msg] = asyncio.Queue()
         inbox = self._client.new_inbox()
         listening = await self._client.subscribe(inbox, cb=arriving.put)
         try:
-            while (job := await self._next_job(inbox, arriving)) is not None:
-                run_id = job.subject.rpartition(".")[2]
-                self._taken[run_id] = job
-                yield run_id
+            while (message := await self._next_job(work, inbox, arriving)) is not None:
+                job = message.subject.rpartition(".")[2]
+                self._taken[work, job] = message
+                yield job
         finally:
             with suppress(NatsError):
                 await listening.unsubscribe()
 
-    async def _next_job(self, inbox: str, arriving: "asyncio.Queue[Msg]") -> Msg | None:
+    async def _next_job(self, work: Work, inbox: str, arriving: "asyncio.Queue[Msg]") -> Msg | None:
         """Ask for a job until one comes; None once the bus is closed."""
-        request = f"$JS.API.CONSUMER.MSG.NEXT.{self._jobs_stream}.{RUNS}"
+        request = f"$JS.API.CONSUMER.MSG.NEXT.{self._jobs_stream}.{work}"
         wanted = json.dumps({"batch": 1, "expires": int(ASK_S * 1e9)}).encode()
         while not self._closed.is_set():
             self._back.clear()
@@ -158,21 +157,21 @@ class NatsBus:
             for wait in waits:
                 wait.cancel()
 
-    async def taken(self, run_id: str) -> None:
-        job = self._taken.pop(run_id, None)
-        if job is None:
+    async def taken(self, job: str, work: Work = "runs") -> None:
+        message = self._taken.pop((work, job), None)
+        if message is None:
             return
         try:
-            await self._client.request(job.reply, b"+ACK", timeout=PUBLISH_S)
+            await self._client.request(message.reply, b"+ACK", timeout=PUBLISH_S)
         except (NatsError, OSError, TimeoutError):
-            log.info("the job of run %s could not be confirmed: it will come again, and be of no use", run_id)
+            log.info("%s could not be confirmed as taken: it will come again, and be of no use", job)
 
-    async def depth(self) -> int:
+    async def depth(self, work: Work = "runs") -> int:
         try:
-            found = await self._jetstream().stream_info(self._jobs_stream)
+            found = await self._jetstream().consumer_info(self._jobs_stream, work)
         except (NatsError, OSError, TimeoutError):
             return 0
-        return int(found.state.messages)
+        return (found.num_pending or 0) + (found.num_ack_pending or 0)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -253,24 +252,26 @@ class NatsBus:
 
     # --- signals -----------------------------------------------------------------------------------------------------
 
-    async def signal(self, run_id: str) -> None:
+    async def signal(self, row: str) -> None:
         try:
-            await self._client.publish(f"{self._prefix}.signal.{run_id}")
+            await self._client.publish(f"{self._prefix}.signal.{row}")
             await self._client.flush(timeout=1)
         except (NatsError, OSError, TimeoutError) as problem:
-            log.warning("run %s could not be signalled; its worker will notice by its row. %s", run_id, _words(problem))
+            log.warning(
+                "%s could not be signalled; whoever watches it will notice by its row. %s", row, _words(problem)
+            )
 
     @asynccontextmanager
-    async def signalled(self, run_id: str) -> AsyncIterator[asyncio.Event]:
+    async def signalled(self, row: str) -> AsyncIterator[asyncio.Event]:
         listener = asyncio.Event()
-        listeners = self._signals.setdefault(run_id, set())
+        listeners = self._signals.setdefault(row, set())
         listeners.add(listener)
         try:
             yield listener
         finally:
             listeners.discard(listener)
             if not listeners:
-                self._signals.pop(run_id, None)
+                self._signals.pop(row, None)
 
     async def _signalled(self, message: Msg) -> None:
         for listener in self._signals.get(message.subject.rpartition(".")[2], ()):

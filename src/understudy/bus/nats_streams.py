@@ -1,8 +1,12 @@
 """What lies at NATS: a work queue of jobs, and a stream of events. Each process makes what is missing."""
 
+from typing import get_args
+
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DiscardPolicy, RePublish, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError
+
+from understudy.bus.base import Work
 
 ALL_LOGS_BYTES = 1024**3
 MESSAGES_PER_RUN = 50_000
@@ -10,8 +14,6 @@ DUPLICATES_S = 20.0
 """How long the stream knows what it was sent before: longer than anybody sends anything again."""
 TAKE_S = 5.0
 """How long a job may stay unconfirmed in a worker's hands."""
-RUNS = "run"
-"""The kind of job that is a run's id; each kind has a consumer of its name."""
 
 
 def names(prefix: str) -> tuple[str, str]:
@@ -26,18 +28,19 @@ async def make(manager: JetStreamContext, prefix: str, log_s: float) -> None:
             await manager.add_stream(stream)
         except BadRequestError:  # it is there, with other settings
             await manager.update_stream(stream)
-    consumer = ConsumerConfig(
-        durable_name=RUNS,
-        filter_subject=f"{prefix}.jobs.{RUNS}.*",
-        ack_wait=TAKE_S,
-        max_ack_pending=100_000,
-        max_waiting=10_000,
-    )
-    await manager.add_consumer(names(prefix)[0], consumer)
+    for work in get_args(Work):
+        consumer = ConsumerConfig(
+            durable_name=work,
+            filter_subject=f"{prefix}.jobs.{work}.*",
+            ack_wait=TAKE_S,
+            max_ack_pending=100_000,
+            max_waiting=10_000,
+        )
+        await manager.add_consumer(names(prefix)[0], consumer)
 
 
 def _jobs(prefix: str) -> StreamConfig:
-    """A run waits once, however often it is enqueued."""
+    """A job waits once, however often it is enqueued. Each kind has a consumer of its name."""
     return StreamConfig(
         name=names(prefix)[0],
         subjects=[f"{prefix}.jobs.>"],

@@ -19,6 +19,7 @@ from understudy.inference.base import Routes
 from understudy.protocol.events import Event, event
 from understudy.protocol.runs import CreateRun, CreateThreadAndRun, Run, RunFields, ToolOutput
 from understudy.protocol.steps import RunStep
+from understudy.protocol.threads import Thread
 from understudy.storage import assistants, messages, model_calls, runs, steps, threads
 from understudy.storage.api_keys import NO_LIMITS, Limits
 from understudy.storage.base import Store
@@ -46,34 +47,50 @@ class RunService:
         self._run_expiry_s = run_expiry_s
 
     async def start(
-        self, project: str, thread_id: str, request: CreateRun, once: Once = ALWAYS, *, limits: Limits = NO_LIMITS
+        self,
+        project: str,
+        thread_id: str,
+        request: CreateRun,
+        once: Once = ALWAYS,
+        *,
+        limits: Limits = NO_LIMITS,
+        with_results: bool = False,
     ) -> Started:
-        """Start a run on a thread. Raises NotFound, TooManyRequests, InvalidRequest (also for a busy thread)."""
+        """Start a run on a thread; `with_results`: its events show the passages that searches find.
+
+        Raises NotFound, TooManyRequests, InvalidRequest (also for a busy thread).
+        """
+        todo: list[str] = []
 
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
             refuse_beyond(connection, project, limits, self._clock.now())
-            threads.lock(connection, project, thread_id)
+            thread = threads.lock(connection, project, thread_id)
             refuse_if_busy(connection, thread_id, "Thread {thread} already has an active run {run}.")
-            extra = creation.new_messages(thread_id, request.additional_messages or [], self._clock.now())
-            messages.add(connection, project, thread_id, extra)
-            return self._new_run(connection, project, thread_id, request)
+            extra = request.additional_messages or []
+            now = self._clock.now()
+            creation.add_messages(connection, project, thread_id, extra, now, "additional_messages", todo=todo)
+            thread = creation.with_attached(connection, project, thread, extra)
+            return self._new_run(connection, project, thread, request, with_results=with_results)
 
-        return await self._begin(write, once)
+        return await self._begin(write, once, todo=todo)
 
     async def start_with_thread(
         self, project: str, request: CreateThreadAndRun, once: Once = ALWAYS, *, limits: Limits = NO_LIMITS
     ) -> Started:
         """Create a thread and start a run on it. Raises as `start`."""
+        todo: list[str] = []
 
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
             refuse_beyond(connection, project, limits, self._clock.now())
             resources = creation.merged_resources(request.thread, request.tool_resources)
-            thread = creation.add_thread(connection, project, request.thread, resources, self._clock.now())
-            run, events = self._new_run(connection, project, thread.id, request)
-            shown = threads.get(connection, project, thread.id)
-            return run, [event("thread.created", shown), *events]
+            now = self._clock.now()
+            thread = creation.add_thread(
+                connection, project, request.thread, resources, now, "thread.messages", todo=todo
+            )
+            run, events = self._new_run(connection, project, thread, request)
+            return run, [event("thread.created", thread), *events]
 
-        return await self._begin(write, once)
+        return await self._begin(write, once, todo=todo)
 
     async def submit(
         self, project: str, thread_id: str, run_id: str, outputs: Sequence[ToolOutput], once: Once = ALWAYS
@@ -147,27 +164,39 @@ class RunService:
     # --- beginnings --------------------------------------------------------------------------------------------------
 
     async def _begin(
-        self, write: Callable[[Connection], tuple[RunRecord, list[Event]]], once: Once, run_id: str | None = None
+        self,
+        write: Callable[[Connection], tuple[RunRecord, list[Event]]],
+        once: Once,
+        run_id: str | None = None,
+        todo: Sequence[str] = (),
     ) -> Started:
-        """Commit, let a follower in, tell, and give the run to a worker."""
+        """Commit, let a follower in, tell, and give files to be taken in and the run to workers."""
         events_of_known = None if run_id is None else await self._bus.subscribe_live(run_id)
         run, events = await once.write(self._store, write, lambda begun: begun[0])
         subscription = events_of_known or await self._bus.subscribe_live(run.id)
         await self._bus.publish(run.id, run.attempt, events)
+        for job in todo:
+            await self._bus.enqueue(job, "files")
         await self._bus.enqueue(run.id)
         return Started(run, subscription)
 
     def _new_run(
-        self, connection: Connection, project: str, thread_id: str, request: RunFields
+        self,
+        connection: Connection,
+        project: str,
+        thread: Thread,
+        request: RunFields,
+        *,
+        with_results: bool = False,
     ) -> tuple[RunRecord, list[Event]]:
         assistant = assistants.get(connection, project, request.assistant_id)
-        thread = threads.get(connection, project, thread_id)
         now = self._clock.now()
         run = creation.new_run(request, assistant, thread, project, int(now), self._run_expiry_s)
         self._routes.find(run.model)
-        if not run.instructions and not messages.has_user_message(connection, thread_id):
+        if not run.instructions and not messages.has_user_message(connection, thread.id):
             raise InvalidRequest(NOTHING_TO_ANSWER, code="invalid_thread")
-        run = replace(run, id=new_id("run"), lease_until=now + QUEUE_PATIENCE_S)
+        patience = now + QUEUE_PATIENCE_S
+        run = replace(run, id=new_id("run"), lease_until=patience, include_results=with_results)
         runs.add(connection, run)
         return run, [event("thread.run.created", run.shown()), told(run)]
 
@@ -215,7 +244,11 @@ def _close_open_step(connection: Connection, run: RunRecord, outputs: dict[str, 
     """Write the outputs into the step that waited for them, and complete it."""
     step = next(step for step in steps.of_run(connection, run.id) if step.status == "in_progress")
     ended, step_told = end_step(
-        _answered(step, outputs), "completed", now, used=model_calls.usage_of_step(connection, step.id)
+        _answered(step, outputs),
+        "completed",
+        now,
+        used=model_calls.usage_of_step(connection, step.id),
+        with_results=run.include_results,
     )
     steps.save(connection, ended)
     return step_told

@@ -134,7 +134,8 @@ class Worker:
         try:
             await asyncio.wait({driving, *called_off}, return_when=asyncio.FIRST_COMPLETED)
             await _call_off(driving)
-            await self._settle(run)
+            if not _has_rested(driving):
+                await self._settle(run)
         except asyncio.CancelledError:
             await _call_off(driving)
             await self._hand_back(run)
@@ -144,9 +145,11 @@ class Worker:
                 waiting.cancel()
             self._held.discard(held)
 
-    async def _drive(self, run: RunRecord) -> None:
+    async def _drive(self, run: RunRecord) -> bool:
+        """Return whether the run has come to rest."""
         try:
             await self._loop.drive(run)
+            return True
         except LeaseLost:
             log.info("run %s was taken away", run.id)
         except StorageFault as fault:
@@ -159,6 +162,7 @@ class Worker:
         except Exception:
             log.exception("run %s failed on a defect of this server", run.id)
             await self._settle(run, UNKNOWN)
+        return False
 
     async def _settle(self, run: RunRecord, error: LastError | None = None) -> None:
         """Fail a run with its error; carry out a cancellation or an expiry that came meanwhile."""
@@ -215,7 +219,12 @@ class Worker:
         return lost
 
 
-async def _call_off(driving: asyncio.Future[None]) -> None:
+def _has_rested(driving: asyncio.Future[bool]) -> bool:
+    """Tell whether a drive has brought its run to rest by itself; then there is nothing to settle."""
+    return driving.done() and not driving.cancelled() and driving.exception() is None and driving.result()
+
+
+async def _call_off(driving: asyncio.Future[bool]) -> None:
     """Stop the drive if it still goes on; closing its model stream aborts the call upstream."""
     if not driving.done():
         driving.cancel()

@@ -9,8 +9,8 @@ from understudy.errors import NotFound
 from understudy.protocol.assistants import Assistant
 from understudy.protocol.base import Metadata
 from understudy.protocol.tools import ReasoningEffort, ResponseFormat, Tool, ToolResources
-from understudy.storage import posts
-from understudy.storage.rows import Window, allot_in_project, insert, page
+from understudy.storage import file_uses, posts
+from understudy.storage.rows import Window, allot_in_project, given, insert, page
 from understudy.storage.schema import assistants
 
 NOUN = "assistant"
@@ -47,6 +47,8 @@ class AssistantRecord:
 
 
 _COLUMNS = AssistantRecord.__slots__
+_MINE = (given(assistants.c.id), given(assistants.c.project), ~assistants.c.deleted)
+_GET = select(*(assistants.c[name] for name in _COLUMNS)).where(*_MINE)
 
 
 def _record(row: RowMapping) -> AssistantRecord:
@@ -57,15 +59,15 @@ def add(connection: Connection, project: str, assistant: AssistantRecord) -> Non
     """Store a new assistant."""
     place = allot_in_project(connection, project)
     insert(connection, assistants, asdict(assistant) | {"project": project, "seq": place})
+    file_uses.keep(connection, assistant.id, assistant.tool_resources, new=True)
 
 
 def get(connection: Connection, project: str, assistant_id: str) -> AssistantRecord:
     """Raises NotFound."""
-    mine = (assistants.c.id == assistant_id, assistants.c.project == project, ~assistants.c.deleted)
-    row = connection.execute(select(assistants).where(*mine)).mappings().first()
+    row = connection.execute(_GET, {"given_id": assistant_id, "given_project": project}).first()
     if row is None:
         raise NotFound(NOUN, assistant_id)
-    return _record(row)
+    return AssistantRecord(*row)
 
 
 def list_page(connection: Connection, project: str, window: Window) -> tuple[list[AssistantRecord], bool]:
@@ -80,6 +82,8 @@ def change(connection: Connection, project: str, assistant_id: str, values: dict
     get(connection, project, assistant_id)
     if values:
         connection.execute(update(assistants).where(assistants.c.id == assistant_id).values(values))
+    if "tool_resources" in values:
+        file_uses.keep(connection, assistant_id, values["tool_resources"])
     return get(connection, project, assistant_id)
 
 
@@ -95,4 +99,5 @@ def delete(connection: Connection, project: str, assistant_id: str) -> None:
     }
     tombstone = emptied | {"metadata": {}, "deleted": True}
     connection.execute(update(assistants).where(assistants.c.id == assistant_id).values(tombstone))
+    file_uses.forget(connection, assistant_id)
     posts.forget_object(connection, assistant_id)

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, or_, select, update
 
 from understudy.errors import NotFound
 from understudy.protocol.base import Metadata
@@ -17,7 +18,7 @@ from understudy.protocol.runs import (
     Usage,
 )
 from understudy.protocol.tools import ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolResources
-from understudy.storage.rows import Window, allot, page
+from understudy.storage.rows import Window, allot, given, insert, page
 from understudy.storage.schema import ACTIVE, runs, threads
 
 NOUN = "run"
@@ -28,7 +29,8 @@ class RunRecord:
     """A run as it was given (what the user never set is None), with what the engine keeps of it.
 
     `attempt` counts claims and fences off whoever held the run before; `tries` counts claims since the last
-    progress that a client saw; `lease_until` is Unix time in seconds.
+    progress that a client saw; `lease_until` is Unix time in seconds. `include_results`: its events show the passages
+    that searches found.
     """
 
     id: str
@@ -60,6 +62,7 @@ class RunRecord:
     response_format: ResponseFormat | None
     tool_choice: ToolChoice | None
     parallel_tool_calls: bool | None
+    include_results: bool = False
     attempt: int = 0
     tries: int = 0
     worker: str | None = None
@@ -99,35 +102,53 @@ _CHANGING = (
 )
 
 
-def _record(row: RowMapping) -> RunRecord:
+_RECORDS = select(*(runs.c[name] for name in _COLUMNS))
+_GET = _RECORDS.where(given(runs.c.id), given(runs.c.thread_id), given(runs.c.project))
+_FIND = _RECORDS.where(given(runs.c.id))
+_ACTIVE_IN = _RECORDS.where(given(runs.c.thread_id), runs.c.status.in_(ACTIVE))
+_UNCHANGED = (given(runs.c.id), given(runs.c.attempt), given(runs.c.status))
+_SAVE = update(runs).where(*_UNCHANGED)
+_HELD = (given(runs.c.id), given(runs.c.attempt), runs.c.status == "in_progress")
+_RENEW = update(runs).where(*_HELD)
+
+
+def record_of(row: RowMapping) -> RunRecord:
+    """Read a whole row."""
     return RunRecord(**{name: row[name] for name in _COLUMNS})
+
+
+def _first(connection: Connection, statement: Select[Any], values: dict[str, str]) -> RunRecord | None:
+    row = connection.execute(statement, values).first()
+    return None if row is None else RunRecord(*row)
 
 
 def add(connection: Connection, run: RunRecord) -> None:
     """Store a new run. The thread must be locked and free: the database refuses a second active run."""
-    connection.execute(runs.insert(), asdict(run) | {"seq": allot(connection, threads, run.thread_id)})
+    insert(connection, runs, asdict(run) | {"seq": allot(connection, threads, run.thread_id)})
 
 
 def get(connection: Connection, project: str, thread_id: str, run_id: str) -> RunRecord:
     """Raises NotFound."""
-    mine = (runs.c.id == run_id, runs.c.thread_id == thread_id, runs.c.project == project)
-    row = connection.execute(select(runs).where(*mine)).mappings().first()
-    if row is None:
+    values = {"given_id": run_id, "given_thread_id": thread_id, "given_project": project}
+    run = _first(connection, _GET, values)
+    if run is None:
         raise NotFound(NOUN, run_id)
-    return _record(row)
+    return run
+
+
+def place(connection: Connection, run_id: str) -> int:
+    """Return a run's place in its thread: after all that the runs before it have left there."""
+    return int(connection.execute(select(runs.c.seq).where(runs.c.id == run_id)).scalar_one())
 
 
 def find(connection: Connection, run_id: str) -> RunRecord | None:
     """Return a run whoever it belongs to: for the engine, never for a request."""
-    row = connection.execute(select(runs).where(runs.c.id == run_id)).mappings().first()
-    return None if row is None else _record(row)
+    return _first(connection, _FIND, {"given_id": run_id})
 
 
 def active_in(connection: Connection, thread_id: str) -> RunRecord | None:
     """Return the run that holds a thread."""
-    row = connection.execute(select(runs).where(runs.c.thread_id == thread_id, runs.c.status.in_(ACTIVE))).mappings()
-    found = row.first()
-    return None if found is None else _record(found)
+    return _first(connection, _ACTIVE_IN, {"given_thread_id": thread_id})
 
 
 def count_active(connection: Connection, project: str) -> int:
@@ -139,7 +160,7 @@ def count_active(connection: Connection, project: str) -> int:
 def list_page(connection: Connection, thread_id: str, window: Window) -> tuple[list[RunRecord], bool]:
     """Return a page of a thread's runs, and whether there are more."""
     rows, more = page(connection, runs, runs.c.thread_id == thread_id, [], window, NOUN)
-    return [_record(row) for row in rows], more
+    return [record_of(row) for row in rows], more
 
 
 def save(connection: Connection, run: RunRecord, *, was: RunRecord) -> bool:
@@ -147,15 +168,15 @@ def save(connection: Connection, run: RunRecord, *, was: RunRecord) -> bool:
 
     Returns False, and writes nothing, if somebody has: this is the fence between workers, requests and the sweeper.
     """
-    unchanged = (runs.c.id == run.id, runs.c.attempt == was.attempt, runs.c.status == was.status)
     values = {name: getattr(run, name) for name in _CHANGING}
-    return connection.execute(update(runs).where(*unchanged).values(values)).rowcount == 1
+    values |= {"given_id": run.id, "given_attempt": was.attempt, "given_status": was.status}
+    return connection.execute(_SAVE, values).rowcount == 1
 
 
 def renew(connection: Connection, run: RunRecord, lease_until: float) -> bool:
     """Extend a worker's lease; False if the run is no longer its own to work on."""
-    held = (runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.status == "in_progress")
-    return connection.execute(update(runs).where(*held).values(lease_until=lease_until)).rowcount == 1
+    values = {"given_id": run.id, "given_attempt": run.attempt, "lease_until": lease_until}
+    return connection.execute(_RENEW, values).rowcount == 1
 
 
 def renew_all(connection: Connection, held: Collection[RunRecord], lease_until: float) -> set[str]:
@@ -194,7 +215,7 @@ def needing_care(connection: Connection, now: float) -> list[RunRecord]:
     waiting = runs.c.status == "requires_action"
     unheld: ColumnElement[bool] = ~waiting & (runs.c.lease_until < now)
     statement = select(runs).where(runs.c.status.in_(ACTIVE), or_(runs.c.expires_at <= now, unheld))
-    return [_record(row) for row in connection.execute(statement.order_by(runs.c.lease_until)).mappings()]
+    return [record_of(row) for row in connection.execute(statement.order_by(runs.c.lease_until)).mappings()]
 
 
 def active_by_status(connection: Connection) -> dict[str, int]:
