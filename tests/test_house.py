@@ -16,14 +16,15 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES_P90 = 30
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "handler", "impl", "data", "misc", "common"}
 
-EVERYWHERE = {"protocol", "errors", "ids", "logs", ""}  # "" is the package itself: its version
-COMMANDS = {"backup", "cli", "connections", "serve", "demo", "doctor", "model_download", "keys", "__main__"}
+EVERYWHERE = {"protocol", "errors", "ids", "logs", "tracing", ""}  # "" is the package itself: its version
+COMMANDS = {"archive", "backup", "cli", "connections", "serve", "demo", "doctor", "model_download", "keys", "__main__"}
 COMMANDS |= {"sandbox_setup"}
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
     "ids": set(),
     "logs": {"errors"},
+    "tracing": {""},
     "metrics": {"protocol", "ids"},
     "protocol": {"errors", "ids"},
     "storage": EVERYWHERE,

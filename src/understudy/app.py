@@ -178,7 +178,13 @@ def migrate(settings: Settings) -> str:
     return f"the database has schema {after} now; it had {before or 'none'}"
 
 
-def _keywords_of(settings: Settings) -> KeywordIndex:
+def file_store_of(settings: Settings) -> UrlFileStore:
+    """Return where these settings keep the bytes of files."""
+    return UrlFileStore(settings.files_url)
+
+
+def keywords_of(settings: Settings) -> KeywordIndex:
+    """Return the keyword index of these settings' database."""
     if keeps_in_file(settings):
         return SqliteKeywords()
     from understudy.storage.search_postgres import PostgresKeywords
@@ -251,7 +257,7 @@ def _parts(settings: Settings, role: Role) -> Parts:
     clock = SystemClock()
     metrics = Metrics(clock)
     store, bus = store_of(settings, metrics.write_ended), _bus_of(settings, clock, metrics)
-    file_store = UrlFileStore(settings.files_url)
+    file_store = file_store_of(settings)
     kept_files = Files(store, file_store, clock, [store_file_rows.remove_everywhere])
     providers = ModelRoutes(
         models_config(settings),
@@ -261,7 +267,7 @@ def _parts(settings: Settings, role: Role) -> Parts:
     )
     name = f"{socket.gethostname()[:48]}-{os.getpid()}"
     embedder, parsing = LocalEmbedder(), Parsing(concurrency=settings.ingest_concurrency)
-    index = Index(store, _keywords_of(settings), Nearest(), embedder)
+    index = Index(store, keywords_of(settings), Nearest(), embedder)
     search, waits, sandbox = Search(store, index, clock), Waits(store, bus, clock), sandbox_of(settings)
     toolbox: Toolbox = {
         "code_interpreter": CodeInterpreter(sandbox, kept_files),
@@ -282,7 +288,9 @@ def _parts(settings: Settings, role: Role) -> Parts:
     )
     services = Services(
         store=store,
-        runs=RunService(store, bus, providers, clock, run_expiry_s=settings.run_expiry_s),
+        runs=RunService(
+            store, bus, providers, clock, run_expiry_s=settings.run_expiry_s, most_queued=settings.max_queued_runs
+        ),
         followers=Followers(store, bus, clock),
         conversations=Conversations(store, bus, clock),
         refused=Refused(clock),

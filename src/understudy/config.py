@@ -171,6 +171,13 @@ class Settings(BaseSettings):
     ingest_concurrency: Annotated[
         int, Field(ge=1, le=64), About("Files of vector stores that are read at once.", "a whole number from 1 to 64")
     ] = 2
+    max_queued_runs: Annotated[
+        int,
+        Field(ge=1),
+        About(
+            "Runs that may wait for a worker; beyond them new ones are answered with 429.", "a whole number, 1 or more"
+        ),
+    ] = 10_000
     strict_beta_header: Annotated[
         bool, About("Refuse requests without the OpenAI-Beta header, as the hosted API did.", "true or false")
     ] = False
@@ -340,7 +347,7 @@ def unknown_variables() -> list[str]:
 
 def models_config(settings: Settings) -> ModelsConfig:
     """Return what the settings say about models, as the model routes take it."""
-    upstreams = {name: _upstream(name, table) for name, table in settings.upstreams.items()}
+    upstreams = {name: table.upstream(name) for name, table in settings.upstreams.items()}
     if settings.model_url is not None:
         if MODEL_URL_UPSTREAM in upstreams:
             raise ConfigurationError(f"the upstream {MODEL_URL_UPSTREAM!r} needs another name: model_url goes by it")
@@ -348,15 +355,6 @@ def models_config(settings: Settings) -> ModelsConfig:
     routes = [RouteConfig(name, table.upstream, table.model) for name, table in settings.models.items()]
     default = settings.default_upstream or (MODEL_URL_UPSTREAM if settings.model_url else None)
     return ModelsConfig(upstreams, routes, default, settings.model_path)
-
-
-def _upstream(name: str, table: UpstreamTable) -> Upstream:
-    key = table.key.get_secret_value() if table.key else None
-    if table.key_env is not None:
-        key = os.environ.get(table.key_env)
-        if not key:
-            raise ConfigurationError(f"upstreams.{name}.key_env names the variable {table.key_env}, which is not set")
-    return Upstream(table.url, key, table.model, table.dialect)
 
 
 def _upstream_of_url(settings: Settings, url: str) -> Upstream:
