@@ -50,6 +50,7 @@ def test_what_does_not_go_together_is_told(
     assert words in line
 
 
+@pytest.mark.timeout(300)
 def test_the_way_from_an_empty_database_to_a_server(
     environment: dict[str, str], postgres_server: Postgres, nats_server: Nats, upstream: Upstream
 ) -> None:
