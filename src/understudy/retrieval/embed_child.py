@@ -1,7 +1,7 @@
 """The embedder's own process: `python -m understudy.retrieval.embed_child`.
 
-Reads one line of JSON after the other from stdin (a list of texts), answers each with four bytes (how many bytes follow,
-big-endian) and the vectors, row after row: little-endian float32. Lives until stdin ends.
+Reads one line of JSON after the other from stdin (a list of texts), answers each with four bytes (how many bytes
+follow, big-endian) and the vectors, row after row: little-endian float32. Lives until stdin ends.
 
 A process of its own because the model is 90 MB and keeps the interpreter busy, which a server would feel.
 """

@@ -166,7 +166,8 @@ class _Child:
     async def embed(self, texts: list[str]) -> bytes:
         """Return the vectors, one after the other. Raises OSError, EOFError or TimeoutError if the child fails."""
         streams = self.process.stdin, self.process.stdout
-        assert streams[0] is not None and streams[1] is not None
+        assert streams[0] is not None
+        assert streams[1] is not None
         streams[0].write(json.dumps(texts).encode() + b"\n")
         async with asyncio.timeout(_START_S + _PORTION_S):
             await streams[0].drain()
