@@ -5,9 +5,10 @@ import resource
 import tempfile
 from pathlib import Path
 
-from bench import filling, scenarios
+from bench import filling, sandbox, scenarios
 from bench.processes import listening, memory_mb, sdk, understudy
 from bench.table import head, row
+from understudy.config import Settings
 
 _SECONDS = 8
 
@@ -60,6 +61,7 @@ def main() -> None:
         _limit()
         _crowd(Path(folder), model)
         _long_thread(Path(folder), model)
+    asyncio.run(sandbox.measure(Settings()))
 
 
 if __name__ == "__main__":
