@@ -5,9 +5,10 @@ import resource
 import tempfile
 from pathlib import Path
 
-from bench import filling, library, parsing, scenarios
+from bench import filling, library, parsing, sandbox, scenarios
 from bench.processes import listening, memory_mb, sdk, understudy
 from bench.table import head, row
+from understudy.config import Settings
 
 _SECONDS = 8
 
@@ -79,6 +80,7 @@ def main() -> None:
         _long_thread(Path(folder), model)
         _library(Path(folder), model)
     _files()
+    asyncio.run(sandbox.measure(Settings()))
 
 
 if __name__ == "__main__":

@@ -182,10 +182,10 @@ def _files() -> dict[str, bytes]:
 # --- start --------------------------------------------------------------------------------------------------------
 
 
-def launch(walls: Walls, modules: tuple[str, ...] = ()) -> Jail:
+def launch(walls: Walls, *, rehearse: bool = False) -> Jail:
     """Start a jail and wait until its worker is there. Raises JailFailed.
 
-    `modules` are imported by the worker while it has nothing else to do.
+    To `rehearse` is to import what most code needs while there is nothing else to do.
     """
     with ExitStack() as ours, ExitStack() as theirs:
         connection, end = socket.socketpair()
@@ -199,7 +199,7 @@ def launch(walls: Walls, modules: tuple[str, ...] = ()) -> Jail:
         process = _start(walls, words, end.fileno(), output_end, [*passed.values()])
         theirs.close()
         try:
-            jail = _introduce(process, connection, output, info, _start_message(walls.limits, modules))
+            jail = _introduce(process, connection, output, info, _start_message(walls.limits, rehearse))
         except (OSError, ValueError, EOFError):
             raise JailFailed(_last_words(process, output)) from None
         ours.pop_all()
@@ -262,10 +262,10 @@ def _greeting(connection: socket.socket) -> tuple[int, tuple[int, ...]]:
     return worker_id, tuple(places)
 
 
-def _start_message(limits: Limits, modules: tuple[str, ...]) -> dict[str, Any]:
+def _start_message(limits: Limits, rehearse: bool) -> dict[str, Any]:
     return {
         "limits": limits.inside(),
-        "modules": modules,
+        "rehearse": rehearse,
         "reported_files": limits.reported_files,
         "images": limits.images,
         "image": limits.image,
