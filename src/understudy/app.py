@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -170,7 +170,7 @@ def _parts(settings: Settings) -> Parts:
         keyring=_keyring(settings, store, clock),
         files=kept_files,
         uploads=Uploads(store, file_store, kept_files, clock),
-        health=lambda: _health(store, providers),
+        health=lambda: _health(store, providers, file_store),
     )
     upkeep = Upkeep(store, file_store, kept_files, clock)
     sweepers: list[Sweeper | Retention | Upkeep] = [Sweeper(store, bus, clock), upkeep]
@@ -231,15 +231,21 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
         await parts.store.close()
 
 
-async def _health(store: SqliteStore, providers: ModelRoutes) -> dict[str, Any]:
+async def _health(store: SqliteStore, providers: ModelRoutes, file_store: UrlFileStore) -> dict[str, Any]:
     """The state of each part, and why it is off. The database is well if it can be written to."""
+    database = await _state("sqlite", store.write(lambda connection: connection.exec_driver_sql(_PROBE)))
+    status = "ok" if database["state"] == "ok" else "failed"
+    bytes_of_files = await _state(file_store.kind, file_store.check())
+    bus = {"state": "ok", "kind": "local"}
+    parts = {"database": database, "bus": bus, "files": bytes_of_files, "models": providers.status()}
+    return {"status": status, "version": __version__, "parts": parts}
+
+
+async def _state(kind: str, probe: Awaitable[object]) -> dict[str, str]:
     try:
         async with asyncio.timeout(HEALTH_S):
-            await store.write(lambda connection: connection.exec_driver_sql(_PROBE))
-        database = {"state": "ok", "kind": "sqlite"}
+            await probe
     except Exception as problem:
         why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
-        database = {"state": "failed", "kind": "sqlite", "why": why.partition("\n")[0]}
-    status = "ok" if database["state"] == "ok" else "failed"
-    parts = {"database": database, "bus": {"state": "ok", "kind": "local"}, "models": providers.status()}
-    return {"status": status, "version": __version__, "parts": parts}
+        return {"state": "failed", "kind": kind, "why": why.partition("\n")[0]}
+    return {"state": "ok", "kind": kind}

@@ -148,3 +148,11 @@ async def test_memory_does_not_grow_with_the_file(files: UrlFileStore) -> None:
 
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_its_health(files: UrlFileStore, folder: Path, tmp_path: Path) -> None:
+    await files.check()
+    assert files.kind == "folder"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileFault, match="which failed"):
+        await UrlFileStore((tmp_path / "file" / "below").as_uri()).check()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
-from tests.storage import keys_contract, pages_contract, queries_contract, store_contract
+from tests.storage import files_contract, keys_contract, pages_contract, queries_contract, store_contract
 from tests.storage.builders import PROJECT, migrated, stored_thread, thread
 
 from understudy.errors import Unavailable
@@ -78,6 +78,22 @@ class TestProjectsAreKeptApart(queries_contract.ProjectsAreKeptApart):
 
 
 class TestThreadsShowWhatIsWhole(queries_contract.ThreadsShowWhatIsWhole):
+    pass
+
+
+class TestFilesAreListed(files_contract.FilesAreListed):
+    pass
+
+
+class TestFilesAreFound(files_contract.FilesAreFound):
+    pass
+
+
+class TestDeletedFilesLeaveNothing(files_contract.DeletedFilesLeaveNothing):
+    pass
+
+
+class TestUploadsEndOnce(files_contract.UploadsEndOnce):
     pass
 
 

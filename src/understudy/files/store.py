@@ -6,9 +6,11 @@ multipart uploads does that.
 """
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +102,18 @@ class UrlFileStore:
             return await asyncio.to_thread(_tidied, self._folder, time.time() - older_than_s)
         except OSError as problem:
             raise self._fault(problem) from problem
+
+    async def check(self) -> None:
+        """Raise FileFault if the store does not answer, or takes nothing."""
+        with suppress(NoBytes):
+            await self.get("health")
+        if self._folder is not None and not await asyncio.to_thread(os.access, self._folder, os.W_OK):
+            raise self._fault(PermissionError("the folder cannot be written to"))
+
+    @property
+    def kind(self) -> str:
+        """What stands behind it: `folder` or `s3`."""
+        return "s3" if self._folder is None else "folder"
 
     async def _read(self, found: Any) -> AsyncIterator[bytes]:
         try:
