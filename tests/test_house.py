@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"retrieval", "sandbox", "metrics", "playground"},
     "testing": EVERYWHERE | {"bus", "engine", "files", "inference", "sandbox.base", "storage", "tools"},
 } | {
-    command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference", "sandbox", "storage"}
+    command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "files", "inference", "sandbox", "storage"}
     for command in COMMANDS
 }
 

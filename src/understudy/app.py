@@ -257,7 +257,7 @@ def _parts(settings: Settings) -> Parts:
         vector_stores=VectorStores(store, bus, clock),
         waits=waits,
         search=search,
-        health=lambda: _health(store, providers, sandbox),
+        health=lambda: _health(store, providers, file_store, sandbox),
     )
     upkeep = Upkeep(store, file_store, kept_files, clock)
     sweepers: list[Serving] = [Sweeper(store, bus, clock), FileSweeper(store, bus, clock), upkeep]
@@ -322,20 +322,28 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
         await parts.store.close()
 
 
-async def _health(store: SqliteStore, providers: ModelRoutes, sandbox: BubblewrapSandbox) -> dict[str, Any]:
+async def _health(
+    store: SqliteStore, providers: ModelRoutes, file_store: UrlFileStore, sandbox: BubblewrapSandbox
+) -> dict[str, Any]:
     """The state of each part, and why it is off. The database is well if it can be written to."""
-    try:
-        async with asyncio.timeout(HEALTH_S):
-            await store.write(lambda connection: connection.exec_driver_sql(_PROBE))
-        database = {"state": "ok", "kind": "sqlite"}
-    except Exception as problem:
-        why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
-        database = {"state": "failed", "kind": "sqlite", "why": why.partition("\n")[0]}
+    database = await _state("sqlite", store.write(lambda connection: connection.exec_driver_sql(_PROBE)))
     status = "ok" if database["state"] == "ok" else "failed"
+    bytes_of_files = await _state(file_store.kind, file_store.check())
     parts = {
         "database": database,
         "bus": {"state": "ok", "kind": "local"},
+        "files": bytes_of_files,
         "models": providers.status(),
         "code_interpreter": sandbox.status(),
     }
     return {"status": status, "version": __version__, "parts": parts}
+
+
+async def _state(kind: str, probe: Awaitable[object]) -> dict[str, str]:
+    try:
+        async with asyncio.timeout(HEALTH_S):
+            await probe
+    except Exception as problem:
+        why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
+        return {"state": "failed", "kind": kind, "why": why.partition("\n")[0]}
+    return {"state": "ok", "kind": kind}
