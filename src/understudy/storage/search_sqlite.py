@@ -59,4 +59,6 @@ def _marked(store: int, terms: str) -> str:
 
 
 def _any_of(store: int, terms: Sequence[str]) -> str:
-    return " OR ".join([f'"{store:x}_{term[:-1]}" *' if term.endswith("*") else f'"{store:x}_{term}"' for term in terms])
+    return " OR ".join(
+        [f'"{store:x}_{term[:-1]}" *' if term.endswith("*") else f'"{store:x}_{term}"' for term in terms]
+    )
