@@ -52,6 +52,8 @@ ADAPTERS = {
     "inference.embedded",
     "storage.search_sqlite",
     "storage.nearest",
+    "retrieval.embed_local",
+    "retrieval.embed_endpoint",
 }
 ONLY_APP_NAMES_ADAPTERS = "app"
 CONFIG_IS_FOR = COMMANDS | {"app", "config"}

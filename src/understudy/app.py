@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI
 
@@ -45,12 +45,19 @@ from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
 from understudy.errors import ConfigurationError
 from understudy.ids import SystemClock
+from understudy.ingest.index import Index
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
 from understudy.metrics import Metrics
+from understudy.retrieval.embed import Embedder
+from understudy.retrieval.embed_endpoint import EndpointEmbedder
+from understudy.retrieval.embed_local import LocalEmbedder
+from understudy.retrieval.rerank import EndpointReranker
 from understudy.storage import folder
 from understudy.storage import runs as run_rows
+from understudy.storage.nearest import Nearest
+from understudy.storage.search_sqlite import SqliteKeywords
 from understudy.storage.sqlite import SqliteStore, sqlite_path
 
 log = logging.getLogger(__name__)
@@ -96,6 +103,26 @@ def build(settings: Settings) -> FastAPI:
 def store_of(settings: Settings) -> SqliteStore:
     """Return the database of these settings; it is not opened yet."""
     return SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
+
+
+def index_of(settings: Settings, store: SqliteStore) -> Index:
+    """Return the search index of these settings. Its embedder starts at first use."""
+    embedder: Embedder = LocalEmbedder()
+    reranker = None
+    if settings.embeddings_url is not None:
+        embedder = EndpointEmbedder(*_endpoint(settings, "embeddings"))
+    if settings.rerank_url is not None:
+        reranker = EndpointReranker(*_endpoint(settings, "rerank"))
+    nearest = Nearest(int(settings.vector_memory_bytes))
+    return Index(store, SqliteKeywords(), nearest, embedder, reranker)
+
+
+def _endpoint(settings: Settings, what: Literal["embeddings", "rerank"]) -> tuple[str, str | None, str]:
+    """Return address, key and model of an endpoint. Raises ConfigurationError."""
+    url, key, model = (getattr(settings, f"{what}_{part}") for part in ("url", "key", "model"))
+    if model is None:
+        raise ConfigurationError(f"{what}_url is set, but {what}_model is not; name the model that it has")
+    return url, key.get_secret_value() if key else None, model
 
 
 def web(settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None) -> FastAPI:

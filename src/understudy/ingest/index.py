@@ -33,6 +33,8 @@ WRITTEN_AT_ONCE = 64
 REMOVED_AT_ONCE = 256
 RERANKED = 50
 """Hits that a reranker is shown."""
+HEADING_WEIGHT = 2
+"""How many times the words of a passage's heading count beside those of its text: chosen in `bench/retrieval`."""
 CANDIDATES = 200
 """Passages that each side proposes for a query, before the two are brought into one order."""
 
@@ -124,6 +126,12 @@ class Index:
         self._nearest = nearest
         self._embedder = embedder
 
+    async def aclose(self) -> None:
+        """Let go of the embedder and the reranker."""
+        for port in (self._embedder, self._reranker):
+            if port is not None:
+                await port.aclose()
+
     # --- passages in -------------------------------------------------------------------------------------------------
 
     async def add(
@@ -160,7 +168,7 @@ class Index:
         await self._write(lambda connection: vectors.remove(connection, store_id, file_id), fence)
         add = partial(vectors.add, vector_store_id=store_id, file_id=file_id, embedder=name)
         while some := await self._store.read(_some(store_id, file_id, place)):
-            block = b"".join(await self._embedder.embed([_searched(chunk) for _, chunk in some]))
+            block = b"".join(await self._embedder.embed([_with_headings(chunk) for _, chunk in some]))
             await self._write(partial(add, keys=[key for key, _ in some], vectors=block), fence)
             place, size = place + len(some), size + len(block)
         await self._write(lambda connection: rows.embedded(connection, store_id, file_id, name), fence)
@@ -335,15 +343,20 @@ class Index:
         return await self._store.write(fenced)
 
 
-def _searched(chunk: StoredChunk) -> str:
-    """Return the text that a passage is found by: its own, below those of its headings that it does not show."""
-    above = [heading for heading in chunk.heading if heading not in chunk.text]
-    return "\n".join([*above, chunk.text])
+def _with_headings(chunk: StoredChunk) -> str:
+    """Return a passage below those of its headings that it does not show."""
+    return "\n".join([*(heading for heading in chunk.heading if heading not in chunk.text), chunk.text])
+
+
+def _terms(chunk: StoredChunk) -> str:
+    """Return what a passage is found by, with spaces between. The heading right above it counts several times."""
+    own = terms(" ".join(chunk.heading[-1:])) * HEADING_WEIGHT
+    return " ".join([*own, *terms(_with_headings(chunk))])
 
 
 async def _cut(passages: Sequence[StoredChunk]) -> list[str]:
-    """Return the terms of each passage, with spaces between. Off the loop: a megabyte takes 0.1 s."""
-    return await asyncio.to_thread(lambda: [" ".join(terms(_searched(chunk))) for chunk in passages])
+    """Return the terms of each passage. Off the loop: a megabyte takes 0.1 s."""
+    return await asyncio.to_thread(lambda: [_terms(chunk) for chunk in passages])
 
 
 def _stored(store_id: str, file_id: str, place: int, chunk: Chunk) -> StoredChunk:

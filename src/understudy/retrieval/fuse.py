@@ -22,7 +22,7 @@ class Weights:
     dense: float
 
 
-OWN = Weights(text=0.7, dense=0.3)
+OWN = Weights(text=0.6, dense=0.4)
 """Where query and passage are in one script."""
 FOREIGN = Weights(text=0.2, dense=0.8)
 """Where they are not, and so cannot have many words in common."""
