@@ -59,6 +59,8 @@ ADAPTERS = {
     "storage.search_sqlite",
     "storage.nearest",
     "sandbox.bubblewrap",
+    "retrieval.embed_local",
+    "retrieval.embed_endpoint",
 }
 ONLY_APP_NAMES_ADAPTERS = "app"
 CONFIG_IS_FOR = COMMANDS | {"app", "config"}

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from fastapi import FastAPI
 
@@ -75,7 +75,10 @@ from understudy.ingest.worker import FileWorker
 from understudy.metrics import Metrics
 from understudy.playground import page
 from understudy.retrieval import cite
+from understudy.retrieval.embed import Embedder
+from understudy.retrieval.embed_endpoint import EndpointEmbedder
 from understudy.retrieval.embed_local import LocalEmbedder
+from understudy.retrieval.rerank import EndpointReranker
 from understudy.sandbox.bubblewrap import BubblewrapSandbox, SandboxSettings
 from understudy.sandbox.environment import default_folder
 from understudy.sandbox.limits import Limits
@@ -179,6 +182,26 @@ def sandbox_of(settings: Settings, *, spares: bool = True) -> BubblewrapSandbox:
     return BubblewrapSandbox(SandboxSettings(folder, settings.sandbox_uid, limits, size, settings.sandbox == "auto"))
 
 
+def index_of(settings: Settings, store: SqliteStore) -> Index:
+    """Return the search index of these settings. Its embedder starts at first use."""
+    embedder: Embedder = LocalEmbedder()
+    reranker = None
+    if settings.embeddings_url is not None:
+        embedder = EndpointEmbedder(*_endpoint(settings, "embeddings"))
+    if settings.rerank_url is not None:
+        reranker = EndpointReranker(*_endpoint(settings, "rerank"))
+    nearest = Nearest(int(settings.vector_memory_bytes))
+    return Index(store, SqliteKeywords(), nearest, embedder, reranker)
+
+
+def _endpoint(settings: Settings, what: Literal["embeddings", "rerank"]) -> tuple[str, str | None, str]:
+    """Return address, key and model of an endpoint. Raises ConfigurationError."""
+    url, key, model = (getattr(settings, f"{what}_{part}") for part in ("url", "key", "model"))
+    if model is None:
+        raise ConfigurationError(f"{what}_url is set, but {what}_model is not; name the model that it has")
+    return url, key.get_secret_value() if key else None, model
+
+
 def web(settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None) -> FastAPI:
     """Put the HTTP side together, over services that somebody else has made."""
     app = FastAPI(title="Understudy", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -223,8 +246,7 @@ def _parts(settings: Settings) -> Parts:
         read_image=partial(pictures.data_url, kept_files),
     )
     name = f"{socket.gethostname()}-{os.getpid()}"
-    embedder, parsing = LocalEmbedder(), Parsing(concurrency=settings.ingest_concurrency)
-    index = Index(store, SqliteKeywords(), Nearest(), embedder)
+    index, parsing = index_of(settings, store), Parsing(concurrency=settings.ingest_concurrency)
     search, waits, sandbox = Search(store, index, clock), Waits(store, bus, clock), sandbox_of(settings)
     toolbox: Toolbox = {
         "code_interpreter": CodeInterpreter(sandbox, kept_files),
@@ -263,7 +285,7 @@ def _parts(settings: Settings) -> Parts:
     sweepers: list[Serving] = [Sweeper(store, bus, clock), FileSweeper(store, bus, clock), upkeep]
     if settings.delete_threads_after_days is not None:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
-    children = [parsing.close, embedder.aclose, sandbox.aclose]
+    children = [parsing.close, index.aclose, sandbox.aclose]
     return Parts(store, bus, providers, [worker, file_worker], sweepers, sandbox, children, services, metrics)
 
 

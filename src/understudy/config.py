@@ -135,6 +135,34 @@ class Settings(BaseSettings):
         bool,
         About("Fetch image URLs that clients give, for upstreams that take images inline.", "true or false"),
     ] = False
+    embeddings_url: Annotated[
+        HttpUrl | None,
+        About(
+            "OpenAI-compatible base URL for embeddings; unset: the embedder that comes along.",
+            "an http:// or https:// URL",
+        ),
+    ] = None
+    embeddings_key: Annotated[SecretStr | None, About("API key for the embeddings URL.", "a key")] = None
+    embeddings_model: Annotated[
+        str | None, About("Model of the embeddings URL; another one indexes all files anew.", "a model's name")
+    ] = None
+    rerank_url: Annotated[
+        HttpUrl | None,
+        About(
+            "Whole address of a Cohere-compatible rerank endpoint; unset: results are not reranked.",
+            "an http:// or https:// URL",
+        ),
+    ] = None
+    rerank_key: Annotated[SecretStr | None, About("API key for the rerank URL.", "a key")] = None
+    rerank_model: Annotated[str | None, About("Model of the rerank URL.", "a model's name")] = None
+    vector_memory_bytes: Annotated[
+        ByteSize,
+        Field(ge=0),
+        About(
+            "Memory for the vectors of stores searched lately; 10,000 passages take 20 MB.",
+            "bytes, or a size like 512MiB",
+        ),
+    ] = ByteSize(512 * MiB)
     run_expiry_s: Annotated[
         int, Field(ge=1), About("Seconds until an unfinished run expires.", "a whole number, 1 or more")
     ] = 600
