@@ -42,7 +42,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
     | {"retrieval", "sandbox", "metrics"},
     "testing": EVERYWHERE | {"bus", "engine", "files", "inference", "sandbox.base", "storage", "tools"},
-} | {command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference", "storage"} for command in COMMANDS}
+} | {
+    command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "files", "inference", "storage"}
+    for command in COMMANDS
+}
 
 ADAPTERS = {
     "storage.sqlite",

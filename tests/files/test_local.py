@@ -14,7 +14,7 @@ from tests.files import file_store_contract
 from tests.files.file_store_contract import KEY, LARGE, Broken, breaking, chunks_of
 
 from understudy.files.base import FileFault, NoBytes
-from understudy.files.store import UrlFileStore, local_folder
+from understudy.files.store import UrlFileStore
 
 KILLED = """
 import asyncio, sys
@@ -69,11 +69,6 @@ class TestWhatIsNotThere(file_store_contract.WhatIsNotThere):
 
 class TestPartsAreJoined(file_store_contract.PartsAreJoined):
     pass
-
-
-def test_the_folder_of_a_url(folder: Path) -> None:
-    assert local_folder(folder.as_uri()) == folder
-    assert local_folder("s3://bucket/prefix") is None
 
 
 async def test_nothing_is_made_before_the_first_use(files: UrlFileStore, folder: Path) -> None:

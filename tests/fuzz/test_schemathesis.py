@@ -98,10 +98,18 @@ def fuzz(operation: APIOperation, mode: GenerationMode, effort: settings, wire: 
 def known_ids(wire: Wire) -> Json:
     """Make a run that waits, and return the ids around it by the name of the path parameter."""
     run = wire.settle(wire.assistant("weather"))
+    file = wire.send_file("/files", "file", b"GIF89a", purpose="vision")
+    given = {"filename": "a.txt", "purpose": "batch", "bytes": 3, "mime_type": "text/plain"}
+    upload = wire.make("/uploads", given)
+    part = wire.send_file(f"/uploads/{upload['id']}/parts", "data", b"abc")
     return {
         "assistant_id": run["assistant_id"],
         "thread_id": run["thread_id"],
         "run_id": run["id"],
         "step_id": wire.steps(run)[0]["id"],
         "message_id": wire.read(f"/threads/{run['thread_id']}/messages")["data"][0]["id"],
+        "file_id": file["id"],
+        "file_ids": file["id"],
+        "upload_id": upload["id"],
+        "part_ids": part["id"],
     }

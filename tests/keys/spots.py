@@ -19,6 +19,7 @@ class Request:
     query: Json = field(default_factory=dict)
     body: Any = None
     spot: str = ""
+    is_form: bool = False
 
     def with_ids(self, ids: Json, here: str = "") -> "Request":
         """Fill the ids in; `here` goes to the spot."""
@@ -66,7 +67,9 @@ class Document:
         """Yield every operation with the least that it takes."""
         for path, method, operation in self._operations:
             schema = self._body(operation)
-            yield Request(method, path, body=None if schema is None else self._least(schema))
+            least = None if schema is None else self._least(schema)
+            is_form = "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
+            yield Request(method, path, body=least, is_form=is_form)
 
     def spots(self) -> Iterator[Request]:
         """Yield every operation once for each place in it that takes an id."""

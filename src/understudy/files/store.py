@@ -11,9 +11,9 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from understudy.files.base import FileFault, NoBytes, chained
+from understudy.files.folder import local_folder
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -24,12 +24,6 @@ PIECES_AT_ONCE = 2
 READ_BYTES = 256 * 1024
 RETRY_S = 20
 _STAGED = re.compile(r"#\d+$")
-
-
-def local_folder(url: str) -> Path | None:
-    """Return the folder of a `file://` URL; None for a store that lies elsewhere."""
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 class UrlFileStore:
