@@ -65,6 +65,7 @@ from understudy.ingest.index import Index
 from understudy.ingest.intake import FileIntake
 from understudy.ingest.library import VectorLibrary
 from understudy.ingest.parsing import Parsing
+from understudy.ingest.reindexing import Reindexing
 from understudy.ingest.search import Search
 from understudy.ingest.stores import VectorStores
 from understudy.ingest.sweeper import FileSweeper
@@ -283,6 +284,7 @@ def _parts(settings: Settings) -> Parts:
     )
     upkeep = Upkeep(store, file_store, kept_files, clock)
     sweepers: list[Serving] = [Sweeper(store, bus, clock), FileSweeper(store, bus, clock), upkeep]
+    sweepers.append(Reindexing(store, index, clock, name=name))
     if settings.delete_threads_after_days is not None:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
     children = [parsing.close, index.aclose, sandbox.aclose]
