@@ -302,14 +302,15 @@ def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyr
 
 async def _refuse_strangers(host: str, keyring: Keyring) -> None:
     """Raise ConfigurationError if others can reach a server without keys."""
-    if not await keyring.are_on() and not await asyncio.to_thread(_is_for_this_machine, host):
+    if not await keyring.are_on() and not await asyncio.to_thread(is_for_this_machine, host):
         raise ConfigurationError(
             f"host is {host!r}, which others can reach, and there is no API key yet: "
             "make one with `understudy keys create`, or set UNDERSTUDY_API_KEY"
         )
 
 
-def _is_for_this_machine(host: str) -> bool:
+def is_for_this_machine(host: str) -> bool:
+    """Tell whether nobody else can reach a server on this host. Raises OSError for a name that leads nowhere."""
     found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return all(webpages.is_loopback(str(place[0]).partition("%")[0]) for *_, place in found)
 
