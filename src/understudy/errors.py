@@ -9,6 +9,7 @@ UnderstudyError
 │   └── TooManyRequests       429, with the seconds to wait
 ├── Unavailable               503: a part of the server is off; says which and how to mend it
 ├── LeaseLost                 a worker found that the run is no longer its own
+├── ToolUnavailable           a run needs a tool that is off; becomes the run's last_error
 ├── UpstreamError             the language model's server failed; becomes the run's last_error
 └── ConfigurationError        the server cannot start like this
 """
@@ -97,6 +98,10 @@ class UpstreamError(UnderstudyError):
         super().__init__(message)
         self.message = message
         self.code = code
+
+
+class ToolUnavailable(UnderstudyError):
+    """A run cannot go on without a tool that is off; says why and how to mend it."""
 
 
 class ConfigurationError(UnderstudyError):

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from understudy.errors import UpstreamError
+from understudy.errors import ToolUnavailable, UpstreamError
 from understudy.ids import new_id
 from understudy.inference.base import (
     CompletionRequest,
@@ -21,6 +21,8 @@ from understudy.inference.base import (
     TokenUsage,
     ToolCallDelta,
 )
+from understudy.protocol.tools import Tool as ToolOptions
+from understudy.tools.base import Description, RunContext, ToolOutput, ToolSession
 
 Turn = Sequence[Delta | UpstreamError | asyncio.Event]
 """One answer of a model: deltas, a fault in their midst, or an event to wait for before going on."""
@@ -85,6 +87,38 @@ class ScriptedProvider:
 
     async def aclose(self) -> None:
         """Nothing to release."""
+
+
+@dataclass
+class ScriptedTool:
+    """A built-in tool that gives its outputs in order, and remembers its calls.
+
+    An exception in the place of an output is raised; an event is waited for before going on, and `waiting` is set.
+    """
+
+    name: str
+    outputs: list[ToolOutput | BaseException | asyncio.Event] = field(default_factory=list)
+    off: str | None = None
+    calls: list[tuple[str, ToolSession]] = field(default_factory=list)
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def prepare(self, tool: ToolOptions, run: RunContext) -> Description:
+        if self.off is not None:
+            raise ToolUnavailable(self.off)
+        return Description(self.name, f"Use {self.name}.", {"type": "object", "properties": {}})
+
+    async def call(self, arguments: str, session: ToolSession) -> ToolOutput:
+        self.calls.append((arguments, session))
+        output = self.outputs.pop(0)
+        while isinstance(output, asyncio.Event):
+            self.waiting.set()
+            await output.wait()
+            output = self.outputs.pop(0)
+        if isinstance(output, BaseException):
+            raise output
+        if "outputs" in output.shown:
+            await session.tell({"outputs": output.shown["outputs"]})
+        return output
 
 
 @dataclass(frozen=True)

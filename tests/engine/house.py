@@ -28,6 +28,7 @@ from understudy.storage.rows import Window
 from understudy.storage.runs import RunRecord
 from understudy.storage.sqlite import SqliteStore
 from understudy.testing import FakeClock, OneRoute, ScriptedProvider, call, say
+from understudy.tools.base import Tool
 
 SOON_S = 10.0
 LEASE_S = 8.0
@@ -66,6 +67,7 @@ class House:
     clock: FakeClock
     model: ScriptedProvider
     context_window: int = 128_000
+    toolbox: dict[Any, Tool] = field(default_factory=dict)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,7 +79,9 @@ class House:
 
     def worker(self, name: str = "worker", concurrency: int = 8, bus: Bus | None = None) -> Worker:
         bus = bus or self.bus
-        loop = Loop(self.store, bus, self.routes, count_characters, self.clock, LEASE_S)
+        loop = Loop(
+            self.store, bus, self.routes, count_characters, self.clock, LEASE_S, self.toolbox, quote=lambda _, p: p[:5]
+        )
         return Worker(self.store, bus, loop, self.clock, name=name, lease_s=LEASE_S, concurrency=concurrency)
 
     def work(self) -> Worker:

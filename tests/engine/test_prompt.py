@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.engine.house import count_characters, function
 from tests.storage.builders import message, run, step
 
-from understudy.engine.prompt import DoesNotFit, Placed, Prompt, build, fit, merge, within_strategy
+from understudy.engine.prompt import DoesNotFit, Placed, Prompt, build, fit, merge, spec, within_strategy
 from understudy.inference.base import CompletionRequest
 from understudy.protocol.messages import Message
 from understudy.storage.runs import RunRecord
@@ -19,7 +19,8 @@ RUN = run("thread_x", id="run_now")
 
 
 def made(given_run: RunRecord = RUN, history: Sequence[Placed] = (), **options: Any) -> CompletionRequest:
-    defaults: dict[str, Any] = {"model": "m", "first_call": True, "budget": None}
+    specs = [spec(tool) for tool in given_run.tools if tool["type"] == "function"]
+    defaults: dict[str, Any] = {"model": "m", "tools": specs, "first_call": True, "budget": None}
     return build(given_run, history, **(defaults | options)).request
 
 
@@ -125,7 +126,7 @@ def test_texts_and_refusals_stay_a_string() -> None:
 
 def test_the_messages_it_was_made_of_are_named() -> None:
     first, second = said("a"), said("b")
-    prompt = build(RUN, placed(first, called(RUN), second), model="m", first_call=True, budget=None)
+    prompt = build(RUN, placed(first, called(RUN), second), model="m", tools=[], first_call=True, budget=None)
     assert prompt.message_ids == [first.id, second.id]
 
 
@@ -191,7 +192,7 @@ def test_auto_keeps_all() -> None:
 
 
 def _fit(history: Sequence[Placed], limit: int, given_run: RunRecord = RUN) -> Prompt:
-    make = partial(build, given_run, model="m", first_call=True, budget=None)
+    make = partial(build, given_run, model="m", tools=[], first_call=True, budget=None)
     return fit(given_run, history, make, limit, count_characters)
 
 
@@ -234,5 +235,5 @@ def test_a_short_prompt_is_not_counted() -> None:
     def refuse(*_: Any) -> int:
         raise AssertionError("counted")
 
-    make = partial(build, RUN, model="m", first_call=True, budget=None)
+    make = partial(build, RUN, model="m", tools=[], first_call=True, budget=None)
     assert fit(RUN, placed(said("hi")), make, 1000, refuse).message_ids

@@ -23,6 +23,7 @@ from understudy.engine.service import RunService
 from understudy.errors import InvalidRequest
 from understudy.ids import PREFIXES, Clock
 from understudy.inference.base import Routes
+from understudy.protocol.steps import INCLUDE_RESULTS
 from understudy.storage.base import Store
 from understudy.storage.rows import Order, Window
 
@@ -130,6 +131,24 @@ async def window(
 
 
 WindowDep = Annotated[Window, Depends(window)]
+
+
+async def included(request: Request) -> frozenset[str]:
+    """Read `include[]` in all the forms that SDKs send it (surface.md, section 0.1)."""
+    given = [*request.query_params.getlist("include[]"), *request.query_params.getlist("include")]
+    values = frozenset(value for joined in given for value in joined.split(",") if value)
+    for value in sorted(values - {INCLUDE_RESULTS}):
+        message = f"Invalid value: '{value}'. Supported values are: '{INCLUDE_RESULTS}'."
+        raise InvalidRequest(message, param="include", code="invalid_value")
+    return values
+
+
+async def _with_results(values: Annotated[frozenset[str], Depends(included)]) -> bool:
+    return INCLUDE_RESULTS in values
+
+
+WithResultsDep = Annotated[bool, Depends(_with_results)]
+"""Whether steps are to show the passages that searches found."""
 
 
 def checked_id(value: str, kind: str, param: str) -> str:

@@ -6,7 +6,17 @@ from fastapi import APIRouter, Header, Response
 from sqlalchemy import Connection
 
 from understudy.api.answers import json_answer
-from understudy.api.requests import CallerDep, ProjectDep, RunId, ServicesDep, ThreadId, WindowDep, body, checked_id
+from understudy.api.requests import (
+    CallerDep,
+    ProjectDep,
+    RunId,
+    ServicesDep,
+    ThreadId,
+    WindowDep,
+    WithResultsDep,
+    body,
+    checked_id,
+)
 from understudy.api.retries import OnceDep
 from understudy.api.sse import event_stream
 from understudy.bus.base import EventId
@@ -49,10 +59,13 @@ async def create(
     caller: CallerDep,
     thread_id: ThreadId,
     once: OnceDep,
+    with_results: WithResultsDep,
     given: CreateRun = body(CreateRun),
 ) -> Response:
     checked_id(given.assistant_id, "assistant", "assistant_id")
-    started = await services.runs.start(caller.project, thread_id, given, once, limits=caller.limits)
+    started = await services.runs.start(
+        caller.project, thread_id, given, once, limits=caller.limits, with_results=with_results
+    )
     return _answer(services, started, stream=given.stream)
 
 

@@ -1,38 +1,36 @@
 """From a model's deltas to steps, messages and events. Pure: no I/O, no clock of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from understudy.engine.annotate import Marks, Piece, Reader
+from understudy.engine.calls import CallDraft, tell
 from understudy.engine.transitions import complete_message, cut_message, end_step
 from understudy.ids import new_id
 from understudy.inference.base import Delta, Finished, FinishReason, RefusalDelta, TextDelta, ToolCallDelta
 from understudy.protocol import events as wire
+from understudy.protocol.annotations import Annotation
 from understudy.protocol.events import Event, event
-from understudy.protocol.messages import Content, IncompleteReason, Message, text_content
+from understudy.protocol.messages import Content, IncompleteReason, Message, image_content
 from understudy.protocol.runs import Usage, usage
 from understudy.protocol.steps import RunStep, StepDetails, ToolCall
 from understudy.storage.runs import RunRecord
 
 
 @dataclass(frozen=True, slots=True)
-class CallDraft:
-    """A tool call as far as it is written. Its opening is told once its name is known."""
-
-    id: str
-    name: str
-    arguments: str = ""
-    told: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Draft:
-    """What a model's answer has come to so far."""
+    """What a model's answer has come to so far.
+
+    `images` are the files that tools have drawn since the run's last message: its next one begins with them.
+    """
 
     run: RunRecord
     message: Message | None = None
     message_step: RunStep | None = None
-    text: str = ""
+    images: tuple[str, ...] = ()
+    reader: Reader = field(default_factory=lambda: Reader(Marks()))
+    annotations: tuple[Annotation, ...] = ()
     refusal: str = ""
     calls_step: RunStep | None = None
     calls: tuple[CallDraft, ...] = ()
@@ -44,8 +42,20 @@ class Draft:
         """The message with the text that it has so far."""
         return None if self.message is None else self.message.model_copy(update={"content": self._content()})
 
+    @property
+    def text(self) -> str:
+        """The message's text, but for what is held back since it may become a mark."""
+        return self.reader.written
+
+    @property
+    def text_place(self) -> int:
+        """The place of the text among the message's parts."""
+        return len(self.images)
+
     def _content(self) -> list[Content]:
-        parts: list[Content] = [text_content(self.text)] if self.text else []
+        parts = [image_content(file_id) for file_id in self.images]
+        if self.text:
+            parts.append({"type": "text", "text": {"value": self.text, "annotations": list(self.annotations)}})
         if self.refusal:
             parts.append({"type": "refusal", "refusal": self.refusal})
         return parts
@@ -88,17 +98,27 @@ def fold(draft: Draft, delta: Delta, now: float) -> Folded:
 
 def _fold_text(draft: Draft, text: str, now: float) -> Folded:
     begun = Folded(draft) if draft.message else _begin_message(draft, now)
-    message = begun.draft.message
-    assert message is not None
-    told = wire.text_delta(message.id, 0, text, first=not draft.text)
-    return begun.then(Folded(replace(begun.draft, text=draft.text + text), [told]))
+    reader, pieces = begun.draft.reader.feed(text)
+    return begun.then(_put_out(begun.draft, reader, pieces))
+
+
+def _put_out(draft: Draft, reader: Reader, pieces: Sequence[Piece]) -> Folded:
+    """Tell pieces of text, each mark on its own (recorded)."""
+    assert draft.message is not None
+    told, annotations, first = list[Event](), draft.annotations, not draft.text
+    for piece in pieces:
+        marked = piece.told(len(annotations))
+        told.append(wire.text_delta(draft.message.id, draft.text_place, piece.text, first=first, annotations=marked))
+        annotations, first = (*annotations, piece.annotation) if piece.annotation else annotations, False
+    return Folded(replace(draft, reader=reader, annotations=annotations), told)
 
 
 def _fold_refusal(draft: Draft, text: str, now: float) -> Folded:
     begun = Folded(draft) if draft.message else _begin_message(draft, now)
     message = begun.draft.message
     assert message is not None
-    told = wire.refusal_delta(message.id, 1 if draft.text else 0, text)
+    place = draft.text_place + bool(draft.text)
+    told = wire.refusal_delta(message.id, place, text)
     return begun.then(Folded(replace(begun.draft, refusal=draft.refusal + text), [told]))
 
 
@@ -119,13 +139,7 @@ def _extend_call(draft: Draft, delta: ToolCallDelta) -> Folded:
     place = draft.places.index(delta.index)
     call = draft.calls[place]
     call = replace(call, name=call.name or delta.name or "", arguments=call.arguments + delta.arguments)
-    events: list[Event] = []
-    fragment = delta.arguments
-    if call.name and not call.told:
-        events.append(wire.call_delta(step.id, place, call.id, call.name))
-        call, fragment = replace(call, told=True), call.arguments
-    if call.told and fragment:
-        events.append(wire.arguments_delta(step.id, place, fragment))
+    call, events = tell(call, step.id, place, draft.run.tools)
     calls = (*draft.calls[:place], call, *draft.calls[place + 1 :])
     return Folded(replace(draft, calls=calls), events)
 
@@ -139,7 +153,8 @@ def _begin_message(draft: Draft, now: float) -> Folded:
     message = _new_message(draft.run, now)
     details: StepDetails = {"type": "message_creation", "message_creation": {"message_id": message.id}}
     step = _new_step(draft.run, details, now)
-    told = [*_begun("thread.run.step", step), *_begun("thread.message", message)]
+    images = [wire.image_delta(message.id, place, file_id) for place, file_id in enumerate(draft.images)]
+    told = [*_begun("thread.run.step", step), *_begun("thread.message", message), *images]
     return Folded(replace(draft, message=message, message_step=step), told, [step, message])
 
 
@@ -154,13 +169,16 @@ def _begun(noun: str, begun: Message | RunStep) -> list[Event]:
 
 def _end_message(draft: Draft, now: float, used: Usage, cut: IncompleteReason | None = None) -> Folded:
     """Close the message and its step. The parts stay in the draft no longer."""
+    last = _put_out(draft, *draft.reader.end())
+    draft = last.draft
     written, step = draft.written(), draft.message_step
     assert written is not None
     assert step is not None
     message, told = complete_message(written, now) if cut is None else cut_message(written, cut, now)
     ended, step_told = end_step(step, "completed", now, used=used)
-    closed = replace(draft, message=None, message_step=None, text="", refusal="")
-    return Folded(closed, [told, step_told], (), [message, ended])
+    fresh = Reader(draft.reader.marks)
+    closed = replace(draft, message=None, message_step=None, images=(), reader=fresh, annotations=(), refusal="")
+    return last.then(Folded(closed, [told, step_told], (), [message, ended]))
 
 
 _CUTS: dict[FinishReason, IncompleteReason] = {"length": "max_tokens", "content_filter": "content_filter"}
@@ -168,10 +186,11 @@ _CUTS: dict[FinishReason, IncompleteReason] = {"length": "max_tokens", "content_
 
 def _finish(draft: Draft, now: float) -> Folded:
     """The answer is whole: its message ends here, its calls are left to whoever runs the tools."""
-    if draft.message is None:
+    if draft.message is None and (draft.calls_step or not draft.images):
         return Folded(draft)
+    begun = Folded(draft) if draft.message else _begin_message(draft, now)
     used = usage() if draft.calls_step else draft.used or usage()
-    return _end_message(draft, now, used, _CUTS.get(draft.reason or "stop"))
+    return begun.then(_end_message(begun.draft, now, used, _CUTS.get(draft.reason or "stop")))
 
 
 def with_calls(step: RunStep, calls: Sequence[ToolCall]) -> RunStep:

@@ -60,7 +60,10 @@ def end(
 
 
 def take_over(connection: Connection, run: RunRecord, worker: str, now: float, lease_until: float) -> Change | None:
-    """Claim a run whose worker is gone. What it had not finished is closed and left behind."""
+    """Claim a run whose worker is gone. What it had not finished is closed and left behind.
+
+    Calls of an answer that was whole stay open: their outputs, as far as there are any, are kept.
+    """
     if run.tries >= MAX_TRIES:
         return end(connection, run, "failed", now, WORKER_DIED)
     claimed = replace(run, worker=worker, attempt=run.attempt + 1, tries=run.tries + 1, lease_until=lease_until)
@@ -87,9 +90,11 @@ def _close_parts(
         messages.save(connection, cut, abandoned=abandoned or not cut.content)
         events.append(told)
     for step in steps.of_run(connection, run.id):
-        if step.status == "in_progress":
+        if step.status == "in_progress" and not (abandoned and step.step_details.get("tool_calls")):
             used = model_calls.usage_of_step(connection, step.id)
-            ended, told = end_step(step, _STEP_ENDS[status], now, used=used, error=error)
+            ended, told = end_step(
+                step, _STEP_ENDS[status], now, used=used, error=error, with_results=run.include_results
+            )
             steps.save(connection, ended, abandoned=abandoned)
             events.append(told)
     return events

@@ -186,7 +186,8 @@ def _snapshot(connection: Connection, project: str, thread_id: str, run_id: str)
     run = runs.get(connection, project, thread_id, run_id)
     parts: list[Message | RunStep] = []
     events: list[Event] = []
-    for step in steps.of_run(connection, run_id):
+    for kept in steps.of_run(connection, run_id):
+        step = kept.shown(with_results=run.include_results)
         message = _message_of(connection, project, step)
         parts += [step] if message is None else [step, message]
         events += _step_events(step, message)

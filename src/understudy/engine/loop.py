@@ -5,38 +5,39 @@ State is committed first, then told. Every commit renews the worker's lease and 
 
 import asyncio
 from asyncio import CancelledError
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 from sqlalchemy import Connection
 
 from understudy.bus.base import Bus
 from understudy.engine import prompt as prompts
+from understudy.engine.annotate import Quote, Reader
 from understudy.engine.assemble import Draft, Folded, fold, with_calls
 from understudy.engine.endings import end, total_usage
-from understudy.engine.nextstep import AwaitToolOutputs, CallModelAgain, Finish, NextStep, Stop, next_step
-from understudy.engine.prompt import CountTokens, DoesNotFit, Placed, Prompt
+from understudy.engine.leased import Leased, must_save
+from understudy.engine.nextstep import AwaitToolOutputs, CallModelAgain, Finish, NextStep, Stop, UseTools, next_step
+from understudy.engine.prompt import CountTokens, DoesNotFit, Prompt
+from understudy.engine.situation import OpenCalls, Situation, situation
+from understudy.engine.tooluse import Kit, ToolUse
 from understudy.engine.transitions import end_step, move
 from understudy.errors import LeaseLost, UpstreamError
 from understudy.ids import Clock, new_id
 from understudy.inference.base import Route, Routes
 from understudy.protocol.events import Event
 from understudy.protocol.messages import Message
-from understudy.protocol.runs import FINAL, LastError, Usage, add_usage, usage
+from understudy.protocol.runs import FINAL, LastError
 from understudy.protocol.steps import RunStep, ToolCall
 from understudy.storage import messages, model_calls, runs, steps
 from understudy.storage.base import Store
 from understudy.storage.model_calls import ModelCall
 from understudy.storage.runs import RunRecord
-
-T = TypeVar("T")
+from understudy.tools.base import Toolbox
 
 SAVE_EVERY_S = 1.0
-HISTORY_PAGE = 200
-CHARACTERS_PER_TOKEN = 4
 BYTES_PER_CHARACTER = 4
 MAX_MODEL_CALLS = 50
 
@@ -51,16 +52,6 @@ TOO_LONG: LastError = {
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """What a turn starts from."""
-
-    history: list[Placed]
-    used: Usage
-    calls_made: int
-    characters: int
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer of the model, of which all is written but its end."""
 
@@ -69,77 +60,90 @@ class Answer:
     call: ModelCall
 
 
+def _no_quote(_before: str, _passage: str) -> str:
+    return ""
+
+
 class Loop:
     """Drives one run at a time for whoever claims it; holds no state of its own."""
 
     def __init__(
-        self, store: Store, bus: Bus, routes: Routes, count_tokens: CountTokens, clock: Clock, lease_s: float
+        self,
+        store: Store,
+        bus: Bus,
+        routes: Routes,
+        count_tokens: CountTokens,
+        clock: Clock,
+        lease_s: float,
+        toolbox: Toolbox | None = None,
+        quote: Quote = _no_quote,
     ) -> None:
         self._store = store
-        self._bus = bus
         self._routes = routes
         self._count_tokens = count_tokens
         self._clock = clock
-        self._lease_s = lease_s
+        self._quote = quote
+        self._leased = Leased(store, bus, clock, lease_s)
+        self._tools = ToolUse(store, self._leased, toolbox or {}, clock)
 
     async def drive(self, run: RunRecord) -> None:
         """Work on a claimed run until it waits for its client or ends.
 
-        Raises LeaseLost if it was taken away, UpstreamError if the model failed.
+        Raises LeaseLost if it was taken away, UpstreamError if the model failed, ToolUnavailable if a tool is off.
         """
+        kit = await self._tools.prepare(run, self._routes.find(run.model).context_window)
         while True:
-            match await self._turn(run):
-                case CallModelAgain():
+            match await self._turn(run, kit):
+                case CallModelAgain() | UseTools():
                     continue
                 case AwaitToolOutputs() | Finish() | Stop():
                     return
 
-    async def _turn(self, run: RunRecord) -> NextStep:
+    async def _turn(self, run: RunRecord, kit: Kit) -> NextStep:
         route = self._routes.find(run.model)
-        situation = await self._store.read(partial(_situation, run=run, window=route.context_window))
-        prompt = await self._prompt_in_thread(run, situation, route)
+        found = await self._store.read(partial(situation, run=run, window=route.context_window, quote=self._quote))
+        if isinstance(found, OpenCalls):
+            return await self._tools.answer(run, kit, found)
+        prompt = await self._prompt_in_thread(run, found, route, kit)
         if isinstance(prompt, Stop):
             await self._carry_out(run, None, prompt)
             return prompt
-        answer = await self._answer(run, route, prompt)
-        functions = frozenset(tool["function"]["name"] for tool in run.tools if tool["type"] == "function")
-        step = next_step(answer.draft, functions)
+        answer = await self._answer(route, prompt, Draft(run, images=found.images, reader=Reader(found.marks)))
+        step = next_step(answer.draft)
         await self._carry_out(run, answer, step)
         return step
 
     # --- asking the model --------------------------------------------------------------------------------------------
 
-    async def _prompt_in_thread(self, run: RunRecord, situation: Situation, route: Route) -> Prompt | Stop:
+    async def _prompt_in_thread(self, run: RunRecord, found: Situation, route: Route, kit: Kit) -> Prompt | Stop:
         """Make a prompt; one that may need its tokens counted, which takes a while, is made beside the event loop."""
-        if situation.characters * BYTES_PER_CHARACTER < route.context_window:
-            return self._prompt(run, situation, route)
-        return await asyncio.to_thread(self._prompt, run, situation, route)
+        if found.characters * BYTES_PER_CHARACTER < route.context_window:
+            return self._prompt(run, found, route, kit)
+        return await asyncio.to_thread(self._prompt, run, found, route, kit)
 
-    def _prompt(self, run: RunRecord, situation: Situation, route: Route) -> Prompt | Stop:
-        """Make the prompt, or say why there is none: a tool is missing, a budget is spent, or nothing fits."""
-        missing = [tool["type"] for tool in run.tools if tool["type"] != "function"]
-        if missing:
-            return Stop(error=_unavailable(missing[0]))
-        if situation.calls_made >= MAX_MODEL_CALLS:
+    def _prompt(self, run: RunRecord, found: Situation, route: Route, kit: Kit) -> Prompt | Stop:
+        """Make the prompt, or say why there is none: a budget is spent, or nothing fits."""
+        if found.calls_made >= MAX_MODEL_CALLS:
             return Stop(error=ENDLESS)
-        answer_left = _left(run.max_completion_tokens, situation.used["completion_tokens"])
-        prompt_left = _left(run.max_prompt_tokens, situation.used["prompt_tokens"])
+        answer_left = _left(run.max_completion_tokens, found.used["completion_tokens"])
+        prompt_left = _left(run.max_prompt_tokens, found.used["prompt_tokens"])
         if answer_left is not None and answer_left <= 0:
             return Stop("max_completion_tokens")
         window = route.context_window - route.context_window // prompts.ANSWER_SHARE
         limit = window if prompt_left is None else min(window, prompt_left)
-        make = partial(prompts.build, run, model=route.model, first_call=situation.calls_made == 0, budget=answer_left)
+        first = found.calls_made == 0
+        make = partial(prompts.build, run, model=route.model, tools=kit.specs, first_call=first, budget=answer_left)
         try:
-            return prompts.fit(run, situation.history, make, limit, self._count_tokens)
+            return prompts.fit(run, found.history, make, limit, self._count_tokens)
         except DoesNotFit:
             return Stop("max_prompt_tokens") if limit < window else Stop(error=TOO_LONG)
 
-    async def _answer(self, run: RunRecord, route: Route, prompt: Prompt) -> Answer:
+    async def _answer(self, route: Route, prompt: Prompt, draft: Draft) -> Answer:
         """Stream one answer: rows are written and events told as it comes, but for its end.
 
         The end is written together with what follows from it; a call that broke off is recorded here.
         """
-        draft = Draft(run)
+        run = draft.run
         call = _new_call(run, route, prompt, self._clock.now())
         saved_at = call.started_at
         try:
@@ -164,8 +168,8 @@ class Loop:
 
     async def _tell(self, run: RunRecord, folded: Folded) -> None:
         if folded.new or folded.ended:
-            await self._commit(run, lambda connection: _write(connection, run, folded))
-        await self._publish(run, folded.events)
+            await self._leased.commit(run, lambda connection: _write(connection, run, folded))
+        await self._leased.publish(run, folded.events)
 
     async def _keep(self, run: RunRecord, call: ModelCall, parts: Sequence[Message | RunStep]) -> None:
         """Write what there is of an answer that broke off or was called off, if the run is still this attempt's."""
@@ -187,7 +191,7 @@ class Loop:
         written = draft.written()
         if written is None or now - saved_at < SAVE_EVERY_S:
             return saved_at
-        await self._commit(run, lambda connection: messages.save(connection, written))
+        await self._leased.commit(run, lambda connection: messages.save(connection, written))
         return now
 
     # --- what follows ------------------------------------------------------------------------------------------------
@@ -204,6 +208,10 @@ class Loop:
             match step:
                 case CallModelAgain(calls):
                     return _close_calls(connection, draft, calls, now)
+                case UseTools(calls):
+                    assert draft.calls_step is not None
+                    steps.save(connection, with_calls(draft.calls_step, calls))
+                    return []
                 case AwaitToolOutputs():
                     return _pause(connection, run, draft, step, now)
                 case Finish():
@@ -214,63 +222,16 @@ class Loop:
                     assert_never(step)
 
         try:
-            followed = await self._commit(run, write)
+            followed = await self._leased.commit(run, write)
         except (CancelledError, LeaseLost):
             if answer:
                 await self._keep(run, answer.call, answer.closing.ended)
             raise
-        await self._publish(run, [*(answer.closing.events if answer else ()), *followed])
-
-    async def _commit(self, run: RunRecord, change: Callable[[Connection], T]) -> T:
-        def guarded(connection: Connection) -> T:
-            if not runs.renew(connection, run, self._clock.now() + self._lease_s):
-                raise LeaseLost(run.id)
-            return change(connection)
-
-        return await self._store.write(guarded)
-
-    async def _publish(self, run: RunRecord, events: Sequence[Event]) -> None:
-        if events:
-            await self._bus.publish(run.id, run.attempt, events)
-
-
-def _unavailable(tool: str) -> LastError:
-    return {"code": "server_error", "message": f"The tool '{tool}' is not available on this server."}
+        await self._leased.publish(run, [*(answer.closing.events if answer else ()), *followed])
 
 
 def _left(limit: int | None, used: int) -> int | None:
     return None if limit is None else limit - used
-
-
-def _situation(connection: Connection, run: RunRecord, window: int) -> Situation:
-    made = model_calls.of_run(connection, run.id)
-    spoken = _recent_messages(connection, run.thread_id, window * CHARACTERS_PER_TOKEN)
-    kept = prompts.within_strategy(run, spoken)
-    called = steps.finished_tools(connection, run.thread_id, since=kept[0][0] if kept else 0)
-    finished = [call for call in made if call.usage is not None]
-    used = usage()
-    for call in finished:
-        used = add_usage(used, call.usage or usage())
-    size = sum(_characters(item) for _, item in kept) + sum(len(str(item.step_details)) for _, item in called)
-    return Situation(prompts.merge(kept, called), used, len(finished), size + len(run.instructions or ""))
-
-
-def _characters(message: Message) -> int:
-    return sum(len(part["text"]["value"]) for part in message.content if "text" in part)
-
-
-def _recent_messages(connection: Connection, thread_id: str, characters: int) -> list[tuple[int, Message]]:
-    """Read backwards through a thread for as long as it could still fit, oldest first in the result."""
-    found: list[tuple[int, Message]] = []
-    before: int | None = None
-    while characters > 0:
-        more = messages.newest(connection, thread_id, HISTORY_PAGE, before)
-        found += more
-        if len(more) < HISTORY_PAGE:
-            break
-        before = more[-1][0]
-        characters -= sum(_characters(item) for _, item in more)
-    return found[::-1]
 
 
 def _new_call(run: RunRecord, route: Route, prompt: Prompt, now: float) -> ModelCall:
@@ -326,13 +287,13 @@ def _pause(connection: Connection, run: RunRecord, draft: Draft, step: AwaitTool
     assert draft.calls_step is not None
     steps.save(connection, with_calls(draft.calls_step, step.calls))
     paused, told = move(run, "requires_action", now, required_action=step.required())
-    _must_save(connection, paused, run)
+    must_save(connection, paused, run)
     return [told]
 
 
 def _finish(connection: Connection, run: RunRecord, now: float) -> list[Event]:
     completed, told = move(run, "completed", now, usage=total_usage(connection, run.id))
-    _must_save(connection, completed, run)
+    must_save(connection, completed, run)
     steps.close_expiry(connection, run.id)
     return [told]
 
@@ -345,17 +306,13 @@ def _stop(connection: Connection, run: RunRecord, step: Stop, now: float) -> lis
         return change.events
     facts = {"usage": total_usage(connection, run.id), "incomplete_details": {"reason": step.reason}}
     stopped, told = move(run, "incomplete", now, **facts)
-    _must_save(connection, stopped, run)
+    must_save(connection, stopped, run)
     closed = []
     for part in steps.of_run(connection, run.id):
         if part.status == "in_progress":
-            ended, step_told = end_step(part, "failed", now, used=model_calls.usage_of_step(connection, part.id))
+            used = model_calls.usage_of_step(connection, part.id)
+            ended, step_told = end_step(part, "failed", now, used=used, with_results=run.include_results)
             steps.save(connection, ended)
             closed.append(step_told)
     steps.close_expiry(connection, run.id)
     return [*closed, told]
-
-
-def _must_save(connection: Connection, run: RunRecord, was: RunRecord) -> None:
-    if not runs.save(connection, run, was=was):
-        raise LeaseLost(run.id)

@@ -45,9 +45,16 @@ def within_strategy(run: RunRecord, messages: Sequence[tuple[int, Message]]) -> 
     return [placed for placed in messages if placed[1].run_id == run.id or placed[1].id in kept]
 
 
-def build(run: RunRecord, history: Sequence[Placed], *, model: str, first_call: bool, budget: int | None) -> Prompt:
+def build(
+    run: RunRecord,
+    history: Sequence[Placed],
+    *,
+    model: str,
+    tools: Sequence[ToolSpec],
+    first_call: bool,
+    budget: int | None,
+) -> Prompt:
     """Make the request for a run's next model call; `budget` is what its limit leaves for the answer, in tokens."""
-    tools = [spec(tool) for tool in run.tools]
     request = CompletionRequest(
         model=model,
         messages=[*_instructions(run), *_chat(history)],
@@ -112,10 +119,18 @@ def _instructions(run: RunRecord) -> list[ChatMessage]:
 
 
 def _tool_choice(run: RunRecord, *, first_call: bool) -> Any:
-    """A forced tool is forced once, or the run would never end (behaviours.md, section 3)."""
-    if run.tool_choice in (None, "none", "auto") or first_call:
-        return run.tool_choice
-    return "auto"
+    """A forced tool is forced once, or the run would never end (behaviours.md, section 3).
+
+    A built-in tool is a function to the model.
+    """
+    choice = run.tool_choice
+    if choice in (None, "none", "auto"):
+        return choice
+    if not first_call:
+        return "auto"
+    if isinstance(choice, str) or choice["type"] == "function":
+        return choice
+    return {"type": "function", "function": {"name": choice["type"]}}
 
 
 def _chat(history: Sequence[Placed]) -> list[ChatMessage]:
@@ -135,16 +150,15 @@ def _chat(history: Sequence[Placed]) -> list[ChatMessage]:
 
 
 def _called(call: ToolCall) -> dict[str, Any]:
-    function = call["function"]
-    return {
-        "id": call["id"],
-        "type": "function",
-        "function": {"name": function["name"], "arguments": function["arguments"]},
-    }
+    if call["type"] == "function":
+        function = {"name": call["function"]["name"], "arguments": call["function"]["arguments"]}
+    else:
+        function = {"name": call["type"], "arguments": call.get("arguments", "{}")}
+    return {"id": call["id"], "type": "function", "function": function}
 
 
 def _output(call: ToolCall) -> str:
-    return call["function"]["output"] or ""
+    return (call["function"]["output"] if call["type"] == "function" else call.get("output")) or ""
 
 
 def _content(parts: Sequence[Content]) -> str | list[dict[str, Any]]:

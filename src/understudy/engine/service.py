@@ -46,9 +46,19 @@ class RunService:
         self._run_expiry_s = run_expiry_s
 
     async def start(
-        self, project: str, thread_id: str, request: CreateRun, once: Once = ALWAYS, *, limits: Limits = NO_LIMITS
+        self,
+        project: str,
+        thread_id: str,
+        request: CreateRun,
+        once: Once = ALWAYS,
+        *,
+        limits: Limits = NO_LIMITS,
+        with_results: bool = False,
     ) -> Started:
-        """Start a run on a thread. Raises NotFound, TooManyRequests, InvalidRequest (also for a busy thread)."""
+        """Start a run on a thread; `with_results`: its events show the passages that searches find.
+
+        Raises NotFound, TooManyRequests, InvalidRequest (also for a busy thread).
+        """
 
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
             refuse_beyond(connection, project, limits, self._clock.now())
@@ -56,7 +66,7 @@ class RunService:
             refuse_if_busy(connection, thread_id, "Thread {thread} already has an active run {run}.")
             extra = creation.new_messages(thread_id, request.additional_messages or [], self._clock.now())
             messages.add(connection, project, thread_id, extra)
-            return self._new_run(connection, project, thread_id, request)
+            return self._new_run(connection, project, thread_id, request, with_results=with_results)
 
         return await self._begin(write, once)
 
@@ -158,7 +168,13 @@ class RunService:
         return Started(run, subscription)
 
     def _new_run(
-        self, connection: Connection, project: str, thread_id: str, request: RunFields
+        self,
+        connection: Connection,
+        project: str,
+        thread_id: str,
+        request: RunFields,
+        *,
+        with_results: bool = False,
     ) -> tuple[RunRecord, list[Event]]:
         assistant = assistants.get(connection, project, request.assistant_id)
         thread = threads.get(connection, project, thread_id)
@@ -167,7 +183,8 @@ class RunService:
         self._routes.find(run.model)
         if not run.instructions and not messages.has_user_message(connection, thread_id):
             raise InvalidRequest(NOTHING_TO_ANSWER, code="invalid_thread")
-        run = replace(run, id=new_id("run"), lease_until=now + QUEUE_PATIENCE_S)
+        patience = now + QUEUE_PATIENCE_S
+        run = replace(run, id=new_id("run"), lease_until=patience, include_results=with_results)
         runs.add(connection, run)
         return run, [event("thread.run.created", run.shown()), told(run)]
 
@@ -215,7 +232,11 @@ def _close_open_step(connection: Connection, run: RunRecord, outputs: dict[str, 
     """Write the outputs into the step that waited for them, and complete it."""
     step = next(step for step in steps.of_run(connection, run.id) if step.status == "in_progress")
     ended, step_told = end_step(
-        _answered(step, outputs), "completed", now, used=model_calls.usage_of_step(connection, step.id)
+        _answered(step, outputs),
+        "completed",
+        now,
+        used=model_calls.usage_of_step(connection, step.id),
+        with_results=run.include_results,
     )
     steps.save(connection, ended)
     return step_told

@@ -70,12 +70,18 @@ def told(run: RunRecord) -> Event:
 
 
 def end_step(
-    step: RunStep, status: StepStatus, now: float, *, used: Usage | None = None, error: LastError | None = None
+    step: RunStep,
+    status: StepStatus,
+    now: float,
+    *,
+    used: Usage | None = None,
+    error: LastError | None = None,
+    with_results: bool = False,
 ) -> tuple[RunStep, Event]:
-    """Return the step in its last status, and its event."""
+    """Return the step in its last status, and its event; `with_results` shows the passages that a search found."""
     changes = {"status": status, _STEP_STAMPS[status]: int(now), "usage": used, "last_error": error}
     ended = step.model_copy(update=changes)
-    return ended, event(f"thread.run.step.{status}", ended)
+    return ended, event(f"thread.run.step.{status}", ended.shown(with_results=with_results))
 
 
 def complete_message(message: Message, now: float) -> tuple[Message, Event]:

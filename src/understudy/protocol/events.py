@@ -1,6 +1,7 @@
 """Events of a run's stream: a name and one line of JSON. Source: surface.md, section 4."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from understudy.protocol.base import WireModel
@@ -29,10 +30,17 @@ def event(name: str, body: WireModel) -> Event:
     return Event(name, body.model_dump_json())
 
 
-def text_delta(message_id: str, index: int, text: str, *, first: bool) -> Event:
-    """A piece of text; only the first of a part has `annotations` (recorded)."""
-    value = {"value": text, "annotations": []} if first else {"value": text}
+def text_delta(
+    message_id: str, index: int, text: str, *, first: bool, annotations: Sequence[Mapping[str, object]] = ()
+) -> Event:
+    """A piece of text; only the first of a part, and a mark's, has `annotations` (recorded)."""
+    value = {"value": text, "annotations": list(annotations)} if first or annotations else {"value": text}
     return _message_delta(message_id, {"index": index, "type": "text", "text": value})
+
+
+def image_delta(message_id: str, index: int, file_id: str) -> Event:
+    """An image, whole."""
+    return _message_delta(message_id, {"index": index, "type": "image_file", "image_file": {"file_id": file_id}})
 
 
 def refusal_delta(message_id: str, index: int, text: str) -> Event:
@@ -51,11 +59,17 @@ def arguments_delta(step_id: str, index: int, fragment: str) -> Event:
     return _step_delta(step_id, {"index": index, "type": "function", "function": {"arguments": fragment}})
 
 
+def tool_delta(step_id: str, index: int, kind: str, details: Mapping[str, object], call_id: str | None = None) -> Event:
+    """A piece of a built-in tool's call: its opening, which alone has an id, its input or its outputs."""
+    opened = {} if call_id is None else {"id": call_id}
+    return _step_delta(step_id, {"index": index, **opened, "type": kind, kind: details})
+
+
 def _message_delta(message_id: str, part: dict[str, object]) -> Event:
     return _delta("thread.message.delta", message_id, {"content": [part]})
 
 
-def _step_delta(step_id: str, call: dict[str, object]) -> Event:
+def _step_delta(step_id: str, call: Mapping[str, object]) -> Event:
     return _delta("thread.run.step.delta", step_id, {"step_details": {"type": "tool_calls", "tool_calls": [call]}})
 
 

@@ -9,6 +9,7 @@ from typing import (
 from pydantic import Discriminator, Field, Tag
 from typing_extensions import TypedDict
 
+from understudy.protocol.annotations import Annotation
 from understudy.protocol.base import JsonObject, Metadata, MetadataParam, RequestModel, RequestPart, WireModel
 from understudy.protocol.tools import CodeInterpreterTool
 
@@ -80,21 +81,6 @@ class ModifyMessage(RequestModel):
     metadata: MetadataParam | None = None
 
 
-class FileReference(TypedDict):
-    file_id: str
-
-
-class Annotation(TypedDict):
-    """A citation or a path of a made file; offsets are characters of the text, the end exclusive."""
-
-    type: Literal["file_citation", "file_path"]
-    text: str
-    start_index: int
-    end_index: int
-    file_citation: NotRequired[FileReference]
-    file_path: NotRequired[FileReference]
-
-
 class Text(TypedDict):
     value: str
     annotations: list[Annotation]
@@ -134,6 +120,11 @@ class Message(WireModel):
 def text_content(value: str) -> Content:
     """A text part without annotations."""
     return {"type": "text", "text": {"value": value, "annotations": []}}
+
+
+def image_content(file_id: str) -> Content:
+    """An image that a tool has drawn."""
+    return {"type": "image_file", "image_file": {"file_id": file_id}}
 
 
 def stored_content(content: str | list[TextPart | ImageUrlPart | ImageFilePart]) -> list[Content]:

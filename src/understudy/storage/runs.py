@@ -27,7 +27,8 @@ class RunRecord:
     """A run as it was given (what the user never set is None), with what the engine keeps of it.
 
     `attempt` counts claims and fences off whoever held the run before; `tries` counts claims since the last
-    progress that a client saw; `lease_until` is Unix time in seconds.
+    progress that a client saw; `lease_until` is Unix time in seconds. `include_results`: its events show the passages
+    that searches found.
     """
 
     id: str
@@ -59,6 +60,7 @@ class RunRecord:
     response_format: ResponseFormat | None
     tool_choice: ToolChoice | None
     parallel_tool_calls: bool | None
+    include_results: bool = False
     attempt: int = 0
     tries: int = 0
     worker: str | None = None

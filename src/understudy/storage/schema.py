@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -175,6 +176,7 @@ runs = Table(
     _json("response_format"),
     _json("tool_choice"),
     Column("parallel_tool_calls", Boolean),
+    Column("include_results", Boolean, nullable=False, default=False, server_default=false()),
     # What the engine keeps: who works on the run, up to when, and how often it was begun.
     Column("attempt", Integer, nullable=False, default=0),
     Column("tries", Integer, nullable=False, default=0),

@@ -54,6 +54,15 @@ def finished_tools(connection: Connection, thread_id: str, since: int) -> list[t
     return [(row["seq"], _step(row)) for row in rows]
 
 
+def open_calls(connection: Connection, run_id: str) -> tuple[int, RunStep] | None:
+    """Return the step, with its place, whose calls are whole and wait for outputs."""
+    begun = (steps.c.type == "tool_calls", steps.c.status == "in_progress", _listed())
+    row = connection.execute(select(steps).where(steps.c.run_id == run_id, *begun)).mappings().first()
+    if row is None or not row["step_details"].get("tool_calls"):
+        return None
+    return row["seq"], _step(row)
+
+
 def save(connection: Connection, step: RunStep, *, abandoned: bool = False) -> None:
     """Write a step's state and details."""
     fixed = {"id", "object", "created_at", "run_id", "assistant_id", "thread_id", "type", "metadata"}

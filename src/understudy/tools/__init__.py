@@ -1,0 +1,1 @@
+"""What a model may call beside its client's functions."""
