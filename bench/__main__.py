@@ -5,7 +5,7 @@ import resource
 import tempfile
 from pathlib import Path
 
-from bench import filling, scenarios
+from bench import filling, library, parsing, scenarios
 from bench.processes import listening, memory_mb, sdk, understudy
 from bench.table import head, row
 
@@ -51,6 +51,23 @@ def _long_thread(folder: Path, model: str) -> None:
         row("a run's first token there, against 100", start, "×", 2)
 
 
+def _library(folder: Path, model: str) -> None:
+    with understudy(folder / "library", model) as server:
+        files = library.upload(server.url, 200, 20_000)
+        wall, p99 = asyncio.run(library.batch(server.url, files))
+        row("200 files of 20 kB in one batch", wall, "s", 90)
+        row("unrelated GETs meanwhile, p99", p99, "ms", 100)
+        row("memory of the server, at most", memory_mb(server, "VmHWM"), "MB")
+
+
+def _files() -> None:
+    told = asyncio.run(parsing.reading(parsing.book()))
+    row("151-page Korean PDF, read and cut", told["pages"], "pages/s", 50, at_least=True)
+    row("1 MB of Korean text, read and cut, auto", told["auto"], "s", 1)
+    row("the same, static 800/400", told["static"], "s", 1)
+    row("200 files of 20 kB, read and cut", told["many"], "s", 30)
+
+
 def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, most) if most > 0 else 4096, most))
@@ -60,6 +77,8 @@ def main() -> None:
         _limit()
         _crowd(Path(folder), model)
         _long_thread(Path(folder), model)
+        _library(Path(folder), model)
+    _files()
 
 
 if __name__ == "__main__":

@@ -1,22 +1,25 @@
 """Fill a database through the store's own queries, before a server opens it."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
-from understudy.engine.creation import add_thread, new_messages
+from understudy.engine.creation import add_messages, add_thread
 from understudy.protocol.messages import CreateMessage
-from understudy.storage import messages
 from understudy.storage.sqlite import SqliteStore
+
+_NOW = 1_700_000_000
 
 
 async def _fill(path: Path, sizes: tuple[int, ...]) -> list[str]:
     store = SqliteStore(path)
     await store.open()
-    threads = [await store.write(lambda c: add_thread(c, "proj_default", None, {}, 1_700_000_000).id) for _ in sizes]
+    new = partial(add_thread, project="proj_default", given=None, tools=None, now=_NOW, todo=[])
+    threads = [(await store.write(new)).id for _ in sizes]
     said = CreateMessage(role="user", content="A message of an ordinary length, as people write them all day long.")
     for thread, size in zip(threads, sizes, strict=True):
-        rows = new_messages(thread, [said] * size, 1_700_000_000)
-        await store.write(lambda c, thread=thread, rows=rows: messages.add(c, "proj_default", thread, rows))
+        add = partial(add_messages, project="proj_default", thread_id=thread, now=_NOW, todo=[])
+        await store.write(partial(add, given=[said] * size))
     await store.close()
     return threads
 

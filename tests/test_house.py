@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": EVERYWHERE
     | {"config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
     | {"retrieval", "sandbox", "metrics", "playground"},
-    "testing": EVERYWHERE | {"bus", "engine", "inference", "storage", "tools"},
+    "testing": EVERYWHERE | {"bus", "engine", "files", "inference", "sandbox.base", "storage", "tools"},
 } | {command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference", "storage"} for command in COMMANDS}
 
 ADAPTERS = {
@@ -50,6 +50,9 @@ ADAPTERS = {
     "inference.openai_compatible",
     "inference.constrained",
     "inference.embedded",
+    "files.store",
+    "storage.search_sqlite",
+    "storage.nearest",
 }
 ONLY_APP_NAMES_ADAPTERS = "app"
 CONFIG_IS_FOR = COMMANDS | {"app", "config"}

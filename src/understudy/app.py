@@ -4,10 +4,11 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI
 
@@ -16,11 +17,14 @@ from understudy.api import (
     assistants,
     auth,
     errors,
+    file_batches,
+    files,
     health,
     messages,
     middleware,
     model_calls,
     models,
+    multipart,
     openapi,
     rates,
     retries,
@@ -28,7 +32,10 @@ from understudy.api import (
     runs,
     steps,
     threads,
+    uploads,
     usage,
+    vector_store_files,
+    vector_stores,
     webpages,
 )
 from understudy.api import metrics as api_metrics
@@ -47,22 +54,64 @@ from understudy.engine.service import RunService
 from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
 from understudy.errors import ConfigurationError
+from understudy.files.store import UrlFileStore
 from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
+from understudy.ingest import pictures
+from understudy.ingest.files import Files
+from understudy.ingest.index import Index
+from understudy.ingest.intake import FileIntake
+from understudy.ingest.library import VectorLibrary
+from understudy.ingest.parsing import Parsing
+from understudy.ingest.search import Search
+from understudy.ingest.stores import VectorStores
+from understudy.ingest.sweeper import FileSweeper
+from understudy.ingest.upkeep import Upkeep
+from understudy.ingest.uploads import Uploads
+from understudy.ingest.waiting import Waits
+from understudy.ingest.worker import FileWorker
 from understudy.metrics import Metrics
 from understudy.playground import page
-from understudy.storage import folder
+from understudy.retrieval import cite
+from understudy.retrieval.embed_local import LocalEmbedder
+from understudy.storage import folder, loose_bytes
 from understudy.storage import runs as run_rows
+from understudy.storage import vector_store_files as store_file_rows
+from understudy.storage.nearest import Nearest
+from understudy.storage.search_sqlite import SqliteKeywords
 from understudy.storage.sqlite import SqliteStore, sqlite_path
+from understudy.tools.base import Toolbox
+from understudy.tools.file_search import FileSearch
 
 log = logging.getLogger(__name__)
 
 V1 = "/v1"
 HEALTH_S = 5
 _PROBE = "UPDATE alembic_version SET version_num = version_num"
-NOUNS = (assistants, runs, threads, messages, steps, models, run_list, model_calls, usage)
+NOUNS = (
+    assistants,
+    runs,
+    threads,
+    messages,
+    steps,
+    models,
+    files,
+    uploads,
+    vector_stores,
+    vector_store_files,
+    file_batches,
+    run_list,
+    model_calls,
+    usage,
+)
+
+
+class Serving(Protocol):
+    """What goes on until it is cancelled."""
+
+    async def serve(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +121,9 @@ class Parts:
     store: SqliteStore
     bus: LocalBus
     providers: ModelRoutes
-    worker: Worker
-    sweepers: list[Sweeper | Retention]
+    workers: list[Worker | FileWorker]
+    sweepers: list[Serving]
+    children: list[Callable[[], Awaitable[None]]]
     services: Services
     metrics: Metrics
 
@@ -83,7 +133,8 @@ class Parts:
 
     async def wind_down(self) -> None:
         """Hand every run back and end the streams of those who follow: the server is about to stop."""
-        await self.worker.stop()
+        self.services.waits.release()
+        await asyncio.gather(*(worker.stop() for worker in self.workers))
         self.services.followers.close()
         await self.bus.close()
 
@@ -118,7 +169,8 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
         app.add_middleware(middleware.BetaHeader)
     app.add_middleware(TimeLimit, seconds=settings.request_timeout_s)
     max_bytes = int(settings.max_body_bytes)
-    app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s)
+    streamed = multipart.takes_form([noun.router for noun in NOUNS], V1)
+    app.add_middleware(middleware.BodyLimit, max_bytes=max_bytes, timeout_s=settings.body_timeout_s, streamed=streamed)
     app.add_middleware(rates.RequestRates)
     app.add_middleware(auth.Door, also_open=page.paths() if settings.playground else frozenset())
     app.add_middleware(webpages.WebPages, origins=settings.cors_origins)
@@ -142,11 +194,31 @@ def _parts(settings: Settings) -> Parts:
     store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous, on_commit=metrics.write_ended)
     bus = LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
     metrics.watch_queue(bus.depth)
+    file_store = UrlFileStore(settings.files_url)
+    kept_files = Files(store, file_store, clock, [store_file_rows.remove_everywhere])
     providers = ModelRoutes(
-        models_config(settings), settings.cache_dir, fetch_image=ImageFetch() if settings.fetch_images else None
+        models_config(settings),
+        settings.cache_dir,
+        fetch_image=ImageFetch() if settings.fetch_images else None,
+        read_image=partial(pictures.data_url, kept_files),
     )
-    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s)
     name = f"{socket.gethostname()}-{os.getpid()}"
+    embedder, parsing = LocalEmbedder(), Parsing(concurrency=settings.ingest_concurrency)
+    index = Index(store, SqliteKeywords(), Nearest(), embedder)
+    search, waits = Search(store, index, clock), Waits(store, bus, clock)
+    toolbox: Toolbox = {"file_search": FileSearch(VectorLibrary(store, search, waits, clock), cite.excerpt)}
+    loop = Loop(
+        store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox=toolbox, quote=cite.quote
+    )
+    file_worker = FileWorker(
+        store,
+        bus,
+        FileIntake(kept_files, parsing.cut, index),
+        clock,
+        name=name,
+        lease_s=settings.lease_s,
+        concurrency=settings.ingest_concurrency,
+    )
     worker = Worker(
         store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency
     )
@@ -154,17 +226,25 @@ def _parts(settings: Settings) -> Parts:
         store=store,
         runs=RunService(store, bus, providers, clock, run_expiry_s=settings.run_expiry_s),
         followers=Followers(store, bus, clock),
-        conversations=Conversations(store, clock),
+        conversations=Conversations(store, bus, clock),
         refused=Refused(clock),
         routes=providers,
         clock=clock,
         keyring=_keyring(settings, store, clock),
+        files=kept_files,
+        uploads=Uploads(store, file_store, kept_files, clock),
+        vector_stores=VectorStores(store, bus, clock),
+        waits=waits,
+        search=search,
         health=lambda: _health(store, providers),
     )
-    sweepers: list[Sweeper | Retention] = [Sweeper(store, bus, clock)]
+    upkeep = Upkeep(store, file_store, kept_files, clock)
+    sweepers: list[Serving] = [Sweeper(store, bus, clock), FileSweeper(store, bus, clock), upkeep]
     if settings.delete_threads_after_days is not None:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
-    return Parts(store, bus, providers, worker, sweepers, services, metrics)
+    return Parts(
+        store, bus, providers, [worker, file_worker], sweepers, [parsing.close, embedder.aclose], services, metrics
+    )
 
 
 def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyring:
@@ -197,6 +277,8 @@ def _lifespan(settings: Settings, parts: Parts) -> Any:
             await parts.store.open()
             await _refuse_strangers(settings.host, parts.services.keyring)
             await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
+            await parts.store.write(store_file_rows.release_all)
+            await parts.store.write(lambda connection: loose_bytes.give_up(connection, parts.services.clock.now()))
             async with _background(parts):
                 yield
 
@@ -205,7 +287,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Any:
 
 @asynccontextmanager
 async def _background(parts: Parts) -> AsyncIterator[None]:
-    working = asyncio.create_task(parts.worker.serve(), name="worker")
+    working = [asyncio.create_task(worker.serve(), name=type(worker).__name__) for worker in parts.workers]
     sweeping = [asyncio.create_task(sweeper.serve(), name=type(sweeper).__name__) for sweeper in parts.sweepers]
     try:
         yield
@@ -213,7 +295,8 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
         for task in sweeping:
             task.cancel()
         await parts.wind_down()
-        await asyncio.gather(working, *sweeping, return_exceptions=True)
+        await asyncio.gather(*working, *sweeping, return_exceptions=True)
+        await asyncio.gather(*(end() for end in parts.children), return_exceptions=True)
         await parts.providers.aclose()
         await parts.store.close()
 

@@ -74,6 +74,16 @@ def _default_database(validated: dict[str, Any]) -> str:
     return f"sqlite:///{validated['data_dir'] / 'understudy.sqlite3'}"
 
 
+def _default_files(validated: dict[str, Any]) -> str:
+    return str((validated["data_dir"] / "files").as_uri())
+
+
+def _files_url(url: str) -> str:
+    if not re.fullmatch(r"file:///[^?]+|s3://[a-zA-Z0-9.-]+(/[^?#]*)?", url):
+        raise ValueError("no place for files")
+    return url
+
+
 def _sqlite_url(url: str) -> str:
     if not url.startswith("sqlite:///") or url == "sqlite:///":
         raise ValueError("not a SQLite URL")
@@ -157,6 +167,14 @@ class Settings(BaseSettings):
         AfterValidator(_sqlite_url),
         About("Where assistants, threads and runs are stored.", "sqlite:///PATH (this version stores in SQLite only)"),
     ] = Field(default_factory=_default_database, repr=False)
+    files_url: Annotated[
+        str,
+        AfterValidator(_files_url),
+        About(
+            "Where the bytes of files are stored; of a bucket, endpoint, region and keys are taken from AWS_*.",
+            "file:///FOLDER or s3://BUCKET/PREFIX",
+        ),
+    ] = Field(default_factory=_default_files, repr=False)
     sqlite_synchronous: Annotated[
         Literal["NORMAL", "FULL"],
         UpperCase,
@@ -198,6 +216,9 @@ class Settings(BaseSettings):
     worker_concurrency: Annotated[
         int, Field(ge=1), About("Runs that are worked on at once.", "a whole number, 1 or more")
     ] = 1000
+    ingest_concurrency: Annotated[
+        int, Field(ge=1, le=64), About("Files of vector stores that are read at once.", "a whole number from 1 to 64")
+    ] = 2
     strict_beta_header: Annotated[
         bool, About("Refuse requests without the OpenAI-Beta header, as the hosted API did.", "true or false")
     ] = False

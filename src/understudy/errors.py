@@ -3,17 +3,22 @@
 UnderstudyError
 ├── ApiError                  the caller's mistake; carries the hosted API's text, param and code
 │   ├── InvalidRequest        400
-│   ├── NotFound              404
+│   ├── NotFound, NotInStore, NoSuchFile, FilesNotFound, ModelNotFound    404
+│   ├── TooLarge              413
+│   ├── TooSlow               408
 │   ├── Unauthorized          401
 │   ├── Forbidden             403
 │   └── TooManyRequests       429, with the seconds to wait
 ├── Unavailable               503: a part of the server is off; says which and how to mend it
+├── SessionEnded              a session of the code interpreter is gone; the next one begins anew
+├── NoRoom                    a file does not fit into such a session
 ├── LeaseLost                 a worker found that the run is no longer its own
 ├── ToolUnavailable           a run needs a tool that is off; becomes the run's last_error
 ├── UpstreamError             the language model's server failed; becomes the run's last_error
 └── ConfigurationError        the server cannot start like this
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 
@@ -38,12 +43,51 @@ class InvalidRequest(ApiError):
 
 
 class NotFound(ApiError):
-    """No such object in the caller's project. Texts: behaviours.md, section 1, rows 1 to 5."""
+    """No such object in the caller's project. Texts: behaviours.md, section 1, rows 1 to 5, and 7."""
 
     status = 404
 
     def __init__(self, noun: str, object_id: str) -> None:
         super().__init__(f"No {noun} found with id '{object_id}'.")
+
+
+class NoSuchFile(ApiError):
+    """No such file in the caller's project. Text: behaviours.md, row 6 (recorded)."""
+
+    status = 404
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(f"No such File object: {file_id}", param="id")
+
+
+class NotInStore(ApiError):
+    """A vector store of the caller's has no such file or batch."""
+
+    status = 404
+
+    def __init__(self, noun: str, object_id: str, store_id: str) -> None:
+        super().__init__(f"No {noun} found with id '{object_id}' in vector store '{store_id}'.")
+
+
+class FilesNotFound(ApiError):
+    """Files that a request refers to are not in the caller's project. Text: behaviours.md, row 34."""
+
+    status = 404
+
+    def __init__(self, file_ids: Sequence[str]) -> None:
+        super().__init__(f"File ids {list(file_ids)} were not found.", param="file_ids")
+
+
+class TooLarge(ApiError):
+    """More bytes than may come at once."""
+
+    status = 413
+
+
+class TooSlow(ApiError):
+    """The request's body took longer than it may."""
+
+    status = 408
 
 
 class ModelNotFound(ApiError):
@@ -80,6 +124,14 @@ class TooManyRequests(ApiError):
 
 class Unavailable(UnderstudyError):
     """A part of the server that the request needs is off."""
+
+
+class SessionEnded(UnderstudyError):
+    """A session of the code interpreter died or was evicted: its state is lost. Ask the sandbox for the next one."""
+
+
+class NoRoom(UnderstudyError):
+    """The file does not fit into the session's folder; what was written of it has been removed."""
 
 
 class LeaseLost(UnderstudyError):

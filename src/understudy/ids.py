@@ -7,6 +7,7 @@ from typing import Protocol
 
 _BASE62 = string.digits + string.ascii_letters
 _LENGTH = 24
+_FILE_LENGTH = 22
 
 PREFIXES = {
     "assistant": "asst",
@@ -16,15 +17,30 @@ PREFIXES = {
     "step": "step",
     "call": "call",
     "key": "key",
+    "file": "file",
+    "upload": "upload",
+    "part": "part",
+    "vector_store": "vs",
+    "file_batch": "vsfb",
+    "chunk": "chunk",
 }
+_IN_HEX = frozenset({"upload", "part", "vector_store", "file_batch"})
 
 
 def new_id(kind: str) -> str:
     """Return a fresh id as the hosted API writes them: a prefix, an underscore, 24 base62 characters.
 
-    Source: surface.md, section 0.4.
+    Files have a hyphen and 22; what came later has 32 hexadecimal digits. Source: surface.md, section 0.4.
     """
-    return f"{PREFIXES[kind]}_" + "".join(secrets.choice(_BASE62) for _ in range(_LENGTH))
+    if kind in _IN_HEX:
+        return f"{PREFIXES[kind]}_{secrets.token_hex(16)}"
+    if kind == "file":
+        return f"{PREFIXES[kind]}-{_base62(_FILE_LENGTH)}"
+    return f"{PREFIXES[kind]}_{_base62(_LENGTH)}"
+
+
+def _base62(length: int) -> str:
+    return "".join(secrets.choice(_BASE62) for _ in range(length))
 
 
 def new_secret() -> str:

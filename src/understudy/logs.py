@@ -49,6 +49,7 @@ def set_up(level: str, style: str, *, content: bool) -> None:
     logging.getLogger("uvicorn").setLevel(level.upper() if level != "info" else "WARNING")
     for name in _CHATTY:
         logging.getLogger(name).setLevel("WARNING")
+    logging.getLogger("python_multipart").setLevel("ERROR")  # it warns of what clients do wrong: they are told
 
 
 class _Lines(logging.Formatter):

@@ -127,7 +127,9 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take nothing new, answer held polls; after the grace hand runs back and end streams."""
-        self._app.state.services.followers.release_polls()
+        services = self._app.state.services
+        services.followers.release_polls()
+        services.waits.release()
         ending = asyncio.create_task(self._end_streams(), name="end of the grace")
         await super().shutdown(sockets)
         ending.cancel()

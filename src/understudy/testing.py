@@ -5,11 +5,13 @@ Say `ScriptedProvider(say("Hello"), call(get_weather={"city": "부산"}), say("I
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from understudy.errors import ToolUnavailable, UpstreamError
+from understudy.errors import SessionEnded, ToolUnavailable, Unavailable, UpstreamError
+from understudy.files.base import FileFault, NoBytes, chained
 from understudy.ids import new_id
 from understudy.inference.base import (
     CompletionRequest,
@@ -22,6 +24,7 @@ from understudy.inference.base import (
     ToolCallDelta,
 )
 from understudy.protocol.tools import Tool as ToolOptions
+from understudy.sandbox.base import Image, Outcome, Output, OutputFile, Result
 from understudy.tools.base import Description, RunContext, ToolOutput, ToolSession
 
 Turn = Sequence[Delta | UpstreamError | asyncio.Event]
@@ -135,6 +138,114 @@ class OneRoute:
         return ["scripted"]
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What a call of a FakeSandbox gives. `until` keeps the code busy until it is set; `files` are by name."""
+
+    logs: str = ""
+    images: Sequence[Image] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    outcome: Outcome = "ok"
+    truncated: bool = False
+    until: asyncio.Event | None = None
+
+    def result(self) -> Result:
+        files = tuple(OutputFile(name, len(content)) for name, content in self.files.items())
+        return Result(self.logs, tuple(self.images), files, self.outcome, self.truncated)
+
+
+@dataclass(eq=False)
+class FakeSession:
+    """One key's session: its files, and the code that was run in it. See `sandbox.base.Session`."""
+
+    sandbox: "FakeSandbox"
+    restarted: bool
+    files: dict[str, bytes] = field(default_factory=dict)
+    codes: list[str] = field(default_factory=list)
+    alive: bool = True
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def is_new(self) -> bool:
+        return not self.codes
+
+    async def put(self, name: str, content: bytes | AsyncIterable[bytes], *, also: Sequence[str] = ()) -> str:
+        self._must_live()
+        name = name.replace("/", "_")
+        whole = content if isinstance(content, bytes) else b"".join([chunk async for chunk in content])
+        self.files |= dict.fromkeys([name, *also], whole)
+        return name
+
+    async def run(
+        self, code: str, timeout_s: float | None = None, on_output: Callable[[Output], None] | None = None
+    ) -> Result:
+        self._must_live()
+        self.codes.append(code)
+        ran = self.sandbox.next_call(code)
+        if ran.until:
+            await ran.until.wait()
+        if on_output:
+            if ran.logs:
+                on_output(ran.logs)
+            for image in ran.images:
+                on_output(image)
+        self.files |= ran.files
+        self.alive = ran.outcome != "ended"
+        return ran.result()
+
+    async def fetch(self, name: str) -> AsyncGenerator[bytes, None]:
+        self._must_live()
+        if name not in self.files:
+            raise FileNotFoundError(name)
+        yield self.files[name]
+
+    def _must_live(self) -> None:
+        if not self.alive:
+            raise SessionEnded("The session has ended.")
+
+
+class FakeSandbox:
+    """A Sandbox that runs nothing: its calls give what the script says, in order, or by their code.
+
+    `off` is why it is off. `sessions` are those that live, by key; `warmed` counts the calls of `warm()`.
+    """
+
+    def __init__(self, *turns: Ran, by_code: Mapping[str, Ran] | None = None, off: str | None = None) -> None:
+        self.turns = list(turns)
+        self.by_code = dict(by_code or {})
+        self.off = off
+        self.sessions: dict[str, FakeSession] = {}
+        self.warmed = 0
+
+    @asynccontextmanager
+    async def session(self, key: str) -> AsyncIterator[FakeSession]:
+        if self.off:
+            raise Unavailable(self.off)
+        before = self.sessions.get(key)
+        if before is None or not before.alive:
+            self.sessions[key] = FakeSession(self, restarted=before is not None)
+        async with self.sessions[key].lock:
+            yield self.sessions[key]
+
+    def next_call(self, code: str) -> Ran:
+        """Return what the next call gives: what its code is known for, else the next turn, else nothing."""
+        return self.by_code.get(code) or (self.turns.pop(0) if self.turns else Ran())
+
+    def warm(self) -> None:
+        self.warmed += 1
+
+    async def end(self, key: str) -> None:
+        if ended := self.sessions.pop(key, None):
+            ended.alive = False
+
+    def status(self) -> dict[str, str]:
+        return {"state": "off", "kind": "fake", "why": self.off} if self.off else {"state": "ok", "kind": "fake"}
+
+    async def aclose(self) -> None:
+        for key in list(self.sessions):
+            await self.end(key)
+
+
 @dataclass
 class FakeClock:
     """A clock that moves when it is told to. Times are Unix seconds."""
@@ -147,6 +258,48 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.time += seconds
+
+
+class MemoryFileStore:
+    """A FileStore in memory. `fault`, while it is set, is what every call fails with."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.fault: FileFault | None = None
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> int:
+        self._fail()
+        content = b"".join([bytes(chunk) async for chunk in chunks])
+        self._fail()
+        self.kept[key] = content
+        return len(content)
+
+    async def get(self, key: str) -> AsyncIterator[bytes]:
+        self._fail()
+        if key not in self.kept:
+            raise NoBytes(key)
+        return self._read(self.kept[key])
+
+    async def delete(self, key: str) -> None:
+        self._fail()
+        self.kept.pop(key, None)
+
+    async def join(self, key: str, keys: Sequence[str]) -> int:
+        return await self.put(key, chained(self, keys))
+
+    async def tidy(self, older_than_s: float) -> int:
+        """Nothing is ever left over."""
+        self._fail()
+        return 0
+
+    async def _read(self, content: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 65_536):
+            await asyncio.sleep(0)
+            yield content[start : start + 65_536]
+
+    def _fail(self) -> None:
+        if self.fault is not None:
+            raise self.fault
 
 
 async def collect_events(events: AsyncIterable[Any]) -> list[str]:

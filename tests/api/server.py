@@ -13,11 +13,19 @@ from understudy.api.requests import Services
 from understudy.app import web
 from understudy.config import Settings
 from understudy.engine.retries import Refused
+from understudy.ingest.files import Files
+from understudy.ingest.search import Search
+from understudy.ingest.stores import VectorStores
+from understudy.ingest.uploads import Uploads
+from understudy.ingest.waiting import Waits
+from understudy.storage import vector_store_files
 
 MAX_BODY = 100_000
 
 
 def services(house: House) -> Services:
+    files = Files(house.store, house.file_store, house.clock, [vector_store_files.remove_everywhere])
+
     async def health() -> dict[str, Any]:
         return {"status": "ok", "version": "0", "parts": {}}
 
@@ -30,6 +38,11 @@ def services(house: House) -> Services:
         keyring=Keyring(house.store, house.clock),
         routes=house.routes,
         clock=house.clock,
+        files=files,
+        uploads=Uploads(house.store, house.file_store, files, house.clock),
+        vector_stores=VectorStores(house.store, house.bus, house.clock),
+        waits=Waits(house.store, house.bus, house.clock),
+        search=Search(house.store, house.index, house.clock),
         health=health,
     )
 

@@ -7,7 +7,11 @@ import pytest
 from httpx2 import AsyncClient
 from tests.api.server import app_of
 
-BODILESS = {"/v1/threads/{thread_id}/runs/{run_id}/cancel"}
+BODILESS = {
+    "/v1/threads/{thread_id}/runs/{run_id}/cancel",
+    "/v1/uploads/{upload_id}/cancel",
+    "/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel",
+}
 
 
 @pytest.fixture(scope="module")

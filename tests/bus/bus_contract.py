@@ -6,12 +6,13 @@ The fixture's bus is fresh, and closed after the test.
 import asyncio
 from collections import Counter
 
-from understudy.bus.base import Bus, EventId, LiveEvent, Subscription
+from understudy.bus.base import Bus, EventId, LiveEvent, Subscription, Work
 from understudy.protocol.events import Event
 
 SOON_S = 5.0
 AT_ONCE_S = 0.05
 RUN = "run_contract"
+FILE = "vs_contract/file-contract"
 CREATED = Event("thread.run.created", '{"id":"run_contract"}')
 
 
@@ -27,9 +28,9 @@ async def read(place: Subscription | None, count: int) -> list[LiveEvent]:
     return [live for live in found if live is not None]
 
 
-async def _take(bus: Bus, taken: asyncio.Queue[str]) -> None:
-    async for run_id in bus.jobs():
-        taken.put_nowait(run_id)
+async def _take(bus: Bus, taken: asyncio.Queue[str], work: Work = "runs") -> None:
+    async for job in bus.jobs(work):
+        taken.put_nowait(job)
         await asyncio.sleep(0)
 
 
@@ -73,6 +74,39 @@ class JobsGoToOneConsumerEach:
         assert await _first(taken, 1) == [RUN]
         await bus.close()
         await asyncio.wait_for(consumer, SOON_S)
+
+
+class KindsOfWorkAreApart:
+    async def test_each_has_its_own_workers(self, bus: Bus) -> None:
+        runs: asyncio.Queue[str] = asyncio.Queue()
+        files: asyncio.Queue[str] = asyncio.Queue()
+        consumers = [asyncio.ensure_future(_take(bus, runs)), asyncio.ensure_future(_take(bus, files, "files"))]
+        for number in range(10):
+            await bus.enqueue(f"{FILE}{number}", "files")
+            await bus.enqueue(f"{RUN}{number}")
+        assert await _first(files, 10) == [f"{FILE}{number}" for number in range(10)]
+        assert await _first(runs, 10) == [f"{RUN}{number}" for number in range(10)]
+        await bus.close()
+        await asyncio.wait_for(asyncio.gather(*consumers), SOON_S)
+        assert runs.empty()
+        assert files.empty()
+
+    async def test_the_same_name_may_wait_in_each(self, bus: Bus) -> None:
+        for work in ("runs", "files"):
+            await bus.enqueue(RUN, work)
+            await bus.enqueue(RUN, work)
+        for work in ("files", "runs"):
+            jobs = bus.jobs(work)
+            assert await asyncio.wait_for(anext(jobs), SOON_S) == RUN
+            await jobs.aclose()
+
+    async def test_a_files_signal_reaches_who_listens(self, bus: Bus) -> None:
+        async with bus.signalled(FILE) as signal, bus.signalled(f"{FILE}0") as quiet:
+            await bus.signal(FILE)
+            await asyncio.wait_for(signal.wait(), SOON_S)
+            waiting = asyncio.ensure_future(quiet.wait())
+            assert (await asyncio.wait({waiting}, timeout=AT_ONCE_S))[0] == set()
+            waiting.cancel()
 
 
 class EventsComeInOrder:
@@ -187,7 +221,8 @@ class SignalsReachWhoListens:
 
 class ClosingWakesEveryone:
     async def test_every_consumer_of_jobs(self, bus: Bus) -> None:
-        consumers = [asyncio.ensure_future(_take(bus, asyncio.Queue())) for _ in range(3)]
+        kinds: list[Work] = ["runs", "files", "runs"]
+        consumers = [asyncio.ensure_future(_take(bus, asyncio.Queue(), work)) for work in kinds]
         await asyncio.sleep(0)
         await bus.close()
         await asyncio.wait_for(asyncio.gather(*consumers), SOON_S)

@@ -24,6 +24,10 @@ class TestJobsGoToOneConsumerEach(bus_contract.JobsGoToOneConsumerEach):
     pass
 
 
+class TestKindsOfWorkAreApart(bus_contract.KindsOfWorkAreApart):
+    pass
+
+
 class TestEventsComeInOrder(bus_contract.EventsComeInOrder):
     pass
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.ingest.fakes import FakeIndex, FakeIntake
 from tests.storage.builders import PROJECT, assistant, migrated
 
 from understudy.bus.base import Bus, LiveEvent
@@ -19,6 +20,7 @@ from understudy.engine.service import RunService, Started
 from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
 from understudy.inference.base import ChatMessage, TextDelta, ToolSpec
+from understudy.ingest.worker import FileWorker
 from understudy.protocol.messages import CreateMessage, Message
 from understudy.protocol.runs import CreateRun, RequiredToolCall, Run, ToolOutput
 from understudy.protocol.steps import RunStep
@@ -27,7 +29,7 @@ from understudy.storage import assistants, messages, runs, steps
 from understudy.storage.rows import Window
 from understudy.storage.runs import RunRecord
 from understudy.storage.sqlite import SqliteStore
-from understudy.testing import FakeClock, OneRoute, ScriptedProvider, call, say
+from understudy.testing import FakeClock, MemoryFileStore, OneRoute, ScriptedProvider, call, say
 from understudy.tools.base import Tool
 
 SOON_S = 10.0
@@ -69,11 +71,14 @@ class House:
     context_window: int = 128_000
     toolbox: dict[Any, Tool] = field(default_factory=dict)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    file_store: MemoryFileStore = field(default_factory=MemoryFileStore)
+    intake: FakeIntake = field(default_factory=FakeIntake)
+    index: FakeIndex = field(default_factory=FakeIndex)
 
     def __post_init__(self) -> None:
         self.routes = OneRoute(self.model, self.context_window)
         self.runs = RunService(self.store, self.bus, self.routes, self.clock, run_expiry_s=EXPIRY_S)
-        self.conversations = Conversations(self.store, self.clock)
+        self.conversations = Conversations(self.store, self.bus, self.clock)
         self.followers = Followers(self.store, self.bus, self.clock)
         self.sweeper = Sweeper(self.store, self.bus, self.clock)
 
@@ -89,6 +94,11 @@ class House:
         worker = self.worker()
         self.tasks.append(asyncio.create_task(worker.serve()))
         return worker
+
+    def take_in(self) -> None:
+        """Let a worker take files in until the house is closed."""
+        worker = FileWorker(self.store, self.bus, self.intake, self.clock, name="w", lease_s=LEASE_S, concurrency=8)
+        self.tasks.append(asyncio.create_task(worker.serve()))
 
     # --- what a client does ---------------------------------------------------------------------------------------
 

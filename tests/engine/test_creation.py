@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from tests.engine.house import House
 from tests.storage.builders import NOW, PROJECT, assistant, thread
 
-from understudy.engine.creation import merged_resources, new_messages, new_run, stored_resources
-from understudy.errors import ApiError, InvalidRequest, NotFound
+from understudy.engine.creation import add_messages, merged_resources, new_run, stored_resources
+from understudy.errors import InvalidRequest
 from understudy.protocol.messages import CreateMessage
 from understudy.protocol.runs import CreateRun
 from understudy.protocol.threads import CreateThread
@@ -107,39 +108,17 @@ def test_each_tool_that_is_on_shows_its_list() -> None:
 def test_resources_given_at_the_top_win() -> None:
     inner = CreateThread(tool_resources=resources(code_interpreter={}))
     merged = merged_resources(inner, resources(file_search={}))
-    assert merged == {"code_interpreter": {"file_ids": []}, "file_search": {"vector_store_ids": []}}
-    assert merged_resources(None, None) == {}
+    assert stored_resources(merged) == {"code_interpreter": {"file_ids": []}, "file_search": {"vector_store_ids": []}}
+    assert merged_resources(None, None) is None
 
 
-REFUSED: list[tuple[dict[str, Any], type[ApiError], str]] = [
-    ({"code_interpreter": {"file_ids": ["file-1"]}}, InvalidRequest, r"File ids \['file-1'\] were not found"),
-    ({"file_search": {"vector_store_ids": ["vs_1"]}}, NotFound, "No vector store found with id 'vs_1'"),
-    ({"file_search": {"vector_stores": [{}]}}, InvalidRequest, "no vector stores yet"),
-]
-
-
-@pytest.mark.parametrize(("given", "kind", "text"), REFUSED)
-def test_what_is_not_there_cannot_be_referred_to(given: dict[str, Any], kind: type[ApiError], text: str) -> None:
-    with pytest.raises(kind, match=text):
-        stored_resources(resources(**given))
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"attachments": [{"file_id": "file-1", "tools": [{"type": "file_search"}]}]},
-        {"content": [{"type": "image_file", "image_file": {"file_id": "file-1"}}]},
-    ],
-)
-def test_messages_cannot_refer_to_files_that_are_not_there(given: dict[str, Any]) -> None:
-    message = CreateMessage.model_validate({"role": "user", "content": "hi"} | given)
-    with pytest.raises(InvalidRequest, match="were not found"):
-        new_messages("thread_x", [message], NOW)
-
-
-def test_new_messages_are_whole() -> None:
+async def test_new_messages_are_whole(house: House) -> None:
+    thread_id = await house.thread()
     said = CreateMessage.model_validate({"role": "assistant", "content": "hi", "metadata": {"a": "1"}})
-    [message] = new_messages("thread_x", [said], NOW + 0.9)
+    [message] = await house.store.write(
+        lambda connection: add_messages(connection, PROJECT, thread_id, [said], NOW + 0.9, todo=[])
+    )
+    assert await house.messages(thread_id) == [message]
     assert (message.role, message.status, message.created_at, message.completed_at) == (
         "assistant",
         "completed",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.house import count_characters, function
-from tests.storage.builders import message, run, step
+from tests.storage.builders import PROJECT, message, run, step
 
 from understudy.engine.prompt import DoesNotFit, Placed, Prompt, build, fit, merge, spec, within_strategy
 from understudy.inference.base import CompletionRequest
@@ -111,9 +111,16 @@ def test_images_go_as_parts() -> None:
     assert only["content"] == [
         {"type": "text", "text": "what is this?"},
         {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
-        {"type": "text", "text": "[image file-1]"},
+        {"type": "image_file", "image_file": {"project": PROJECT, "file_id": "file-1", "detail": "auto"}},
         {"type": "text", "text": "No."},
     ]
+
+
+def test_what_the_assistant_showed_is_told_in_words() -> None:
+    """Chat completions know no pictures in an assistant's mouth."""
+    parts: list[Any] = [{"type": "image_file", "image_file": {"file_id": "file-1", "detail": "auto"}}]
+    [only] = made(RUN, placed(message("thread_x", role="assistant", content=parts))).messages
+    assert only["content"] == [{"type": "text", "text": "[image file-1]"}]
 
 
 def test_texts_and_refusals_stay_a_string() -> None:

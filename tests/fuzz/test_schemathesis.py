@@ -20,7 +20,11 @@ from tests.harness.wire import Json, Wire, run_path
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 HEADERS = {"Authorization": "Bearer sk-test", "OpenAI-Beta": "assistants=v2"}
 CALL_S = 20.0
-NO_BODY = {"/v1/threads/{thread_id}/runs/{run_id}/cancel"}
+NO_BODY = {
+    "/v1/threads/{thread_id}/runs/{run_id}/cancel",
+    "/v1/uploads/{upload_id}/cancel",
+    "/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel",
+}
 _COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.generate], "database": None}
 QUICK = settings(max_examples=25, derandomize=True, **_COMMON)
 THOROUGH = settings(max_examples=200, **_COMMON)

@@ -11,7 +11,17 @@ from tests.inference.test_openai_compatible import provider_to
 
 from understudy.errors import UpstreamError
 from understudy.inference import envelope
-from understudy.inference.base import CompletionRequest, Delta, Finished, FinishReason, Provider, TextDelta, TokenUsage
+from understudy.inference.base import (
+    CompletionRequest,
+    Delta,
+    Finished,
+    FinishReason,
+    Provider,
+    TextDelta,
+    TokenUsage,
+    ToolCallDelta,
+    ToolSpec,
+)
 from understudy.inference.constrained import Constrained
 
 CALL = {"name": "get_weather", "arguments": {"city": "부산"}}
@@ -194,3 +204,123 @@ class TestChoice:
         once = asked_before(CALL).messages[1:]
         request = replace(ASK, messages=[*ASK.messages, *list(once) * 8])
         assert envelope.allowed(request).tools == ()
+
+
+# --- code --------------------------------------------------------------------------------------------------------
+
+PYTHON = ToolSpec(
+    "code_interpreter",
+    "Run Python.",
+    {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]},
+)
+COMPUTE = replace(ASK, messages=[{"role": "user", "content": "6 곱하기 7은?"}], tools=[PYTHON])
+CALLS_CODE = calling({"name": "code_interpreter", "arguments": {}})
+BLOCK = '```python\n# "6 times 7"\nprint(6 * 7)\n```'
+
+
+async def test_code_is_asked_for_after_the_call_and_comes_as_its_arguments() -> None:
+    deltas, model = await run(COMPUTE, CALLS_CODE, BLOCK)
+    assert calls_of(deltas) == [("code_interpreter", '{"code": "# \\"6 times 7\\"\\nprint(6 * 7)"}')]
+    assert deltas[-1] == Finished("tool_calls", TokenUsage(20, 10))
+    assert sum(isinstance(delta, ToolCallDelta) for delta in deltas) > 5
+    first, second = model.requests
+    arguments = schema_of(first)["$defs"]["call"]["anyOf"][0]["properties"]["arguments"]
+    assert arguments["properties"] == {}
+    assert second.response_format is None
+    assert second.messages[: len(first.messages)] == first.messages
+    assert second.messages[-2] == {"role": "assistant", "content": CALLS_CODE}
+    assert "6 곱하기 7은?" in second.messages[-1]["content"]
+
+
+async def test_code_comes_behind_the_other_calls() -> None:
+    both = calling(CALL, {"name": "code_interpreter", "arguments": {}})
+    deltas, _ = await run(replace(COMPUTE, tools=[WEATHER, PYTHON]), both, BLOCK)
+    assert [name for name, _ in calls_of(deltas)] == ["get_weather", "code_interpreter"]
+
+
+async def test_the_prompt_after_the_result_begins_as_that_before_it() -> None:
+    """The model's cache is of use only then."""
+    _, model = await run(COMPUTE, CALLS_CODE, BLOCK)
+    made = {"id": "c1", "function": {"name": "code_interpreter", "arguments": json.dumps({"code": BLOCK[10:-4]})}}
+    later = [
+        *COMPUTE.messages,
+        {"role": "assistant", "content": None, "tool_calls": [made]},
+        {"role": "tool", "tool_call_id": "c1", "content": "42"},
+    ]
+    deltas, after = await run(replace(COMPUTE, messages=later), saying("42"))
+    assert text_of(deltas) == "42"
+    before = model.requests[1].messages
+    assert after.requests[0].messages[: len(before)] == before
+    assert after.requests[0].messages[len(before)] == {"role": "assistant", "content": BLOCK}
+    assert '"output": "42"' in after.requests[0].messages[-1]["content"]
+
+
+async def test_code_may_be_run_again() -> None:
+    made = {"id": "c1", "function": {"name": "code_interpreter", "arguments": '{"code": "print(6 * 7)"}'}}
+    output = {"role": "tool", "tool_call_id": "c1", "content": "NameError"}
+    failed = replace(COMPUTE, messages=[*COMPUTE.messages, {"role": "assistant", "tool_calls": [made]}, output])
+    deltas, model = await run(failed, CALLS_CODE, BLOCK)
+    assert [name for name, _ in calls_of(deltas)] == ["code_interpreter"]
+    assert model.requests[1].messages[-1]["content"].startswith("6 곱하기 7은?")
+
+
+async def test_a_model_that_goes_on_talking_is_stopped_behind_its_code() -> None:
+    deltas, _ = await run(COMPUTE, CALLS_CODE, BLOCK + " and so on" * 100)
+    assert calls_of(deltas)[0][1].endswith('print(6 * 7)"}')
+    end = deltas[-1]
+    assert isinstance(end, Finished)
+    assert end.reason == "tool_calls"
+    assert 10 < end.usage.completion_tokens < 60
+
+
+async def test_code_that_was_cut_ends_as_cut() -> None:
+    model = Says([CALLS_CODE, BLOCK[:-4]])
+    deltas = [delta async for delta in Constrained(_CutAtSecond(model)).stream(COMPUTE)]
+    assert deltas[-1] == Finished("length", TokenUsage(20, 10))
+
+
+@dataclass
+class _CutAtSecond:
+    inner: Says
+
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
+        async for delta in self.inner.stream(request):
+            cut = isinstance(delta, Finished) and len(self.inner.requests) == 2
+            yield replace(delta, reason="length") if cut and isinstance(delta, Finished) else delta
+
+    async def aclose(self) -> None:
+        pass
+
+
+# --- sources -----------------------------------------------------------------------------------------------------
+
+SEARCH = ToolSpec("file_search", "Search.", {"type": "object", "properties": {"query": {"type": "string"}}})
+FOUND = "【4:0†foods.txt】\nFilip: cake\n\n【4:1†tea.txt】\nEffie: tea"
+
+
+def searched() -> CompletionRequest:
+    made = {"id": "c1", "function": {"name": "file_search", "arguments": '{"query": "cake"}'}}
+    output = {"role": "tool", "tool_call_id": "c1", "content": FOUND}
+    return replace(ASK, messages=[*ASK.messages, {"role": "assistant", "tool_calls": [made]}, output], tools=[SEARCH])
+
+
+def answering(text: str, *sources: str) -> str:
+    return json.dumps({"functions": [], "message": text, "sources": sources}, ensure_ascii=False)
+
+
+async def test_sources_become_marks_behind_the_message() -> None:
+    deltas, model = await run(searched(), answering("It is cake.", "4:0", "4:1"))
+    assert text_of(deltas) == "It is cake.【4:0†foods.txt】【4:1†tea.txt】"
+    message = schema_of(model.requests[0])["anyOf"][0]["properties"]
+    assert message["sources"]["items"] == {"enum": ["4:0", "4:1"]}
+    assert "sources" in model.requests[0].messages[-1]["content"]
+
+
+async def test_a_source_that_the_message_cites_is_not_cited_again() -> None:
+    deltas, _ = await run(searched(), answering("Cake【4:0†foods.txt】.", "4:0", "4:0"))
+    assert text_of(deltas) == "Cake【4:0†foods.txt】."
+
+
+async def test_without_passages_there_are_no_sources() -> None:
+    _, model = await run(ASK, saying("hi"))
+    assert "sources" not in json.dumps(schema_of(model.requests[0]))

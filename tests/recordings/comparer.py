@@ -1,6 +1,7 @@
 """Compares our answer with the recorded one, key by key.
 
-Equal: status codes, keys, types (1.0 is no 1), nullness, and every value that is not an id, a time or a token count.
+Equal: status codes, keys, types (1.0 is no 1), nullness, and every value that is not an id, a time, or a count of
+tokens or of an index's bytes.
 Ids must have the recorded prefix and length, and stand for the same recorded id everywhere.
 Keys of ours that were not recorded must stand in `additions.toml`.
 """
@@ -15,8 +16,8 @@ from typing import Any
 
 from tests.harness.wire import Event
 
-_ID = re.compile(r"^(asst|thread|msg|run|step|call)_[A-Za-z0-9]+$")
-_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+_ID = re.compile(r"^(?:(asst|thread|msg|run|step|call|vs|vsfb)_|(file)-)[A-Za-z0-9]+$")
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens", "usage_bytes")
 _FREE_FORM = ("metadata", "parameters")
 
 
@@ -94,7 +95,7 @@ class Comparison:
 
     def _walk_id(self, recorded: str, ours: str, where: str) -> None:
         known = self.ids.setdefault(recorded, ours)
-        shape = [(text.split("_")[0], len(text)) for text in (recorded, ours)]
+        shape = [(re.split("[_-]", text)[0], len(text)) for text in (recorded, ours)]
         if known != ours or shape[0] != shape[1] or not _ID.match(ours):
             self._differ(where, f"{recorded} (so far {known})", ours)
 

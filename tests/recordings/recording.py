@@ -1,6 +1,7 @@
 """A recording as data: its exchanges, and what the recorded model said in them."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ class Exchange:
     method: str
     target: str
     accept: str
-    body: Any
+    body: bytes | None
+    body_type: str
     status: int
     content_type: str
     answer: Any
@@ -47,11 +49,38 @@ def _exchange(entry: dict[str, Any]) -> Exchange:
         method=entry["RequestMethod"],
         target=url.path.removeprefix("/v1") + (f"?{url.query}" if url.query else ""),
         accept=entry["RequestHeaders"]["Accept"],
-        body=entry["RequestBody"],
+        body=_body(entry),
+        body_type=entry["RequestHeaders"].get("Content-Type", "application/json"),
         status=entry["StatusCode"],
         content_type=entry["ResponseHeaders"]["Content-Type"],
         answer=_events(answer) if isinstance(answer, list) else answer,
     )
+
+
+def _body(entry: dict[str, Any]) -> bytes | None:
+    if entry["RequestHeaders"].get("Content-Type", "").startswith("multipart/"):
+        return _form(entry)
+    return None if entry["RequestBody"] is None else json.dumps(entry["RequestBody"], ensure_ascii=False).encode()
+
+
+def _form(entry: dict[str, Any]) -> bytes:
+    """Write a form as its client did. Its content was not recorded: its size was, and what the answer says of it."""
+    headers, told = entry["RequestHeaders"], str(entry["ResponseBody"])
+    boundary = headers["Content-Type"].split('"')[1]
+    found = re.search(r"'purpose': '(.+?)'|\"'(.+?)' is not one of", told)
+    assert found
+    purpose = found[1] or found[2]
+    filename = re.search(r"'filename': '(.+?)'", told)
+    name = filename[1] if filename else "images_dog_and_cat.png"
+    head = (
+        f"--{boundary}\r\nContent-Disposition: form-data; name=file; filename={name}; filename*=utf-8''{name}\r\n\r\n"
+    )
+    rest = (
+        f"\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Disposition: form-data; name=purpose\r\n\r\n{purpose}\r\n--{boundary}--\r\n"
+    )
+    size = int(headers["Content-Length"]) - len(head) - len(rest)
+    return head.encode() + (b"Favorite food? Cake. " * size)[:size] + rest.encode()
 
 
 def _events(chunks: list[str]) -> list[Event]:

@@ -7,7 +7,6 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from understudy.api.requests import Services
 from understudy.api.retries import NoteRefused, once
 from understudy.engine.retries import MAX_REFUSED, REMEMBERED_S, Refused
 from understudy.storage.posts import Post
@@ -48,7 +47,7 @@ class Api:
     """One POST at a time to an application that answers it with a status, or fails."""
 
     def __init__(self, clock: FakeClock, refused: Refused) -> None:
-        self.services: Any = Services(None, None, None, None, refused, None, clock, None, None)  # type: ignore[arg-type]
+        self.services: Any = SimpleNamespace(refused=refused, clock=clock)
         self.refused = refused
         self.seen: Post | None = None
 

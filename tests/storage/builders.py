@@ -6,18 +6,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 
 from understudy.ids import new_id
+from understudy.protocol.files import FileObject
 from understudy.protocol.messages import Message, text_content
 from understudy.protocol.runs import Usage
 from understudy.protocol.steps import RunStep
 from understudy.protocol.threads import Thread
-from understudy.storage import assistants, messages, migrate, threads
+from understudy.storage import assistants, files, loose_bytes, messages, migrate, schema, store_contents, threads
 from understudy.storage.assistants import AssistantRecord
 from understudy.storage.base import Store
 from understudy.storage.model_calls import ModelCall
+from understudy.storage.rows import allot_in_project
 from understudy.storage.runs import RunRecord
+from understudy.storage.store_contents import NewStore
 
 NOW = 1_800_000_000
 PROJECT = "proj_default"
@@ -153,4 +156,43 @@ async def stored_message(store: Store, thread_id: str, text: str = "hi", **given
 async def stored_assistant(store: Store, project: str = PROJECT, **given: Any) -> AssistantRecord:
     made = assistant(**given)
     await store.write(lambda connection: assistants.add(connection, project, made))
+    return made
+
+
+def file(**given: Any) -> FileObject:
+    made: dict[str, Any] = {"id": new_id("file"), "purpose": "assistants", "filename": "a.txt", "bytes": 21}
+    return FileObject(**made | {"created_at": NOW, "expires_at": None} | given)
+
+
+async def stored_files(store: Store, count: int, project: str = PROJECT, **given: Any) -> list[str]:
+    """Files as rows, without bytes."""
+    made = [file(**given) for _ in range(count)]
+
+    def add(connection: Connection) -> None:
+        first = allot_in_project(connection, project, count)
+        rows = [one.model_dump(exclude={"object", "status", "status_details"}) for one in made]
+        belongs = {"project": project, "deleted": False}
+        connection.execute(schema.files.insert(), [{**row, **belongs, "seq": first + n} for n, row in enumerate(rows)])
+
+    if made:
+        await store.write(add)
+    return [one.id for one in made]
+
+
+async def stored_vector_store(store: Store, count: int = 0, project: str = PROJECT, **given: Any) -> str:
+    """A vector store with so many files, which are to be taken in."""
+    wanted = NewStore(**{"file_ids": await stored_files(store, count, project)} | given)
+    made, _ = await store.write(lambda connection: store_contents.make(connection, project, wanted, NOW))
+    return made.id
+
+
+async def stored_file(store: Store, filename: str = "a.txt", project: str = PROJECT, **given: Any) -> FileObject:
+    """A file's row; its bytes are nowhere."""
+    made = file(filename=filename, **given)
+
+    def write(connection: Connection) -> bool:
+        loose_bytes.add(connection, [made.id], NOW + 1)
+        return files.add(connection, project, made)
+
+    assert await store.write(write)
     return made

@@ -50,6 +50,11 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrate, "SCRIPTS", scripts)
 
 
+def not_of_this_database_alone(name: str | None, kind: str, _: object) -> bool:
+    """Leave out SQLite's full-text index: PostgreSQL has another in its place, so it is no part of the schema."""
+    return kind != "table" or name is None or not name.startswith("chunk_terms")
+
+
 def test_an_empty_database_gets_the_whole_schema(engine: Engine, path: Path) -> None:
     assert migrate.current_revision(engine) is None
     migrate.upgrade_sqlite(engine, path)
@@ -62,7 +67,8 @@ def test_an_empty_database_gets_the_whole_schema(engine: Engine, path: Path) -> 
 def test_the_schema_and_its_migrations_agree(engine: Engine, path: Path) -> None:
     migrate.upgrade_sqlite(engine, path)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_name": not_of_this_database_alone})
+        assert compare_metadata(context, metadata) == []
 
 
 def test_partial_indexes_agree_too(engine: Engine, path: Path) -> None:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
-from tests.storage import keys_contract, lists_contract, pages_contract, queries_contract, store_contract
+from tests.storage import (
+    keys_contract,
+    lists_contract,
+    pages_contract,
+    queries_contract,
+    store_contract,
+    vector_stores_contract,
+)
 from tests.storage.builders import PROJECT, migrated, stored_thread, thread
 
 from understudy.errors import Unavailable
@@ -78,6 +85,38 @@ class TestProjectsAreKeptApart(queries_contract.ProjectsAreKeptApart):
 
 
 class TestThreadsShowWhatIsWhole(queries_contract.ThreadsShowWhatIsWhole):
+    pass
+
+
+class TestStoresCountTheirFiles(vector_stores_contract.StoresCountTheirFiles):
+    pass
+
+
+class TestStoresExpire(vector_stores_contract.StoresExpire):
+    pass
+
+
+class TestDeletedStoresLeaveNothing(vector_stores_contract.DeletedStoresLeaveNothing):
+    pass
+
+
+class TestFilesAreAddedOnce(vector_stores_contract.FilesAreAddedOnce):
+    pass
+
+
+class TestFilesAreFenced(vector_stores_contract.FilesAreFenced):
+    pass
+
+
+class TestSomeFilesNeedCare(vector_stores_contract.SomeFilesNeedCare):
+    pass
+
+
+class TestBatchesTellHowFarTheyAre(vector_stores_contract.BatchesTellHowFarTheyAre):
+    pass
+
+
+class TestTenThousandFilesInOneStore(vector_stores_contract.TenThousandFilesInOneStore):
     pass
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from understudy import logs
@@ -14,7 +15,7 @@ log = logging.getLogger("understudy.requests")
 _V1 = "/v1"
 _HUNG_UP = 499
 _QUIET = frozenset({"/health", "/metrics"})
-_IDS = ("thread_id", "run_id", "assistant_id", "message_id", "step_id")
+_IDS = ("thread_id", "run_id", "assistant_id", "message_id", "step_id", "file_id", "upload_id")
 
 
 class Meter(Protocol):
@@ -53,7 +54,7 @@ class Access:
             await send(message)
 
         said: list[bytes] = []
-        heard = _hearing(receive, said) if self._log_content else receive
+        heard = _hearing(receive, said) if self._log_content and not _brings_a_file(scope) else receive
         with logs.about(request_id=scope["request_id"]):
             try:
                 await self._app(scope, heard, noting)
@@ -67,6 +68,11 @@ class Access:
                     self._meter.request_ended(scope["method"], _route(scope), status, seconds, streamed=streamed)
                 if log.isEnabledFor(level := logging.DEBUG if scope["path"] in _QUIET else logging.INFO):
                     log.log(level, "request", extra={"facts": _facts(scope, status, seconds, said)})
+
+
+def _brings_a_file(scope: Scope) -> bool:
+    """Files are never logged: they may be large, and are not what a person wrote."""
+    return Headers(scope=scope).get("content-type", "").lower().startswith("multipart/")
 
 
 def _route(scope: Scope) -> str:

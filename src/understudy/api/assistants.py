@@ -1,13 +1,17 @@
 """Routes of assistants."""
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Response
+from sqlalchemy import Connection
 
 from understudy.api.answers import json_answer
 from understudy.api.requests import AssistantId, ProjectDep, ServicesDep, WindowDep, body
 from understudy.api.retries import OnceDep
 from understudy.engine.creation import stored_resources
+from understudy.engine.passing_stores import are_described, plant
+from understudy.engine.references import check_resources
 from understudy.ids import new_id
 from understudy.protocol.assistants import Assistant, AssistantFields, CreateAssistant, ModifyAssistant
 from understudy.protocol.base import Deleted, Page, page_of
@@ -39,10 +43,20 @@ async def create(
         metadata=given.metadata or {},
         response_format=as_given(given.response_format),
     )
-    await once.write(
-        services.store, lambda connection: assistants.add(connection, project, record), lambda _: record.shown()
-    )
-    return json_answer(record.shown())
+
+    todo: list[str] = []
+
+    def write(connection: Connection) -> Assistant:
+        now, resources = services.clock.now(), record.tool_resources
+        check_resources(connection, project, resources, now)
+        resources = plant(connection, project, given.tool_resources, resources, now, todo=todo)
+        made = replace(record, tool_resources=resources)
+        assistants.add(connection, project, made)
+        return made.shown()
+
+    made = await once.write(services.store, write)
+    await services.vector_stores.enqueue(todo)
+    return json_answer(made)
 
 
 @router.get("", response_model=Page[Assistant])
@@ -67,12 +81,20 @@ async def modify(
 ) -> Response:
     if given.model is not None:
         services.routes.find(given.model)
+    todo: list[str] = []
 
-    def write(connection: Any) -> Assistant:
-        before = assistants.get(connection, project, assistant_id)
-        return assistants.change(connection, project, assistant_id, _changes(given, before)).shown()
+    def write(connection: Connection) -> Assistant:
+        changes, now = _changes(given, assistants.get(connection, project, assistant_id)), services.clock.now()
+        check_resources(connection, project, changes.get("tool_resources", {}), now)
+        if are_described(given.tool_resources):
+            resources = changes["tool_resources"]
+            changes["tool_resources"] = plant(connection, project, given.tool_resources, resources, now, todo=todo)
+        return assistants.change(connection, project, assistant_id, changes).shown()
 
-    return json_answer(await once.write(services.store, write, repeatable=True))
+    repeatable = not are_described(given.tool_resources)
+    changed = await once.write(services.store, write, repeatable=repeatable)
+    await services.vector_stores.enqueue(todo)
+    return json_answer(changed)
 
 
 @router.delete("/{assistant_id}", response_model=Deleted)

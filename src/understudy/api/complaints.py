@@ -190,6 +190,20 @@ def _pattern(path: str, found: Found) -> Complaint:
     return Complaint(message, path, "invalid_value")
 
 
+def _neither(_: str, found: Found) -> Complaint:
+    return _missing(found["ctx"]["under"], found)
+
+
+def _both(path: str, found: Found) -> Complaint:
+    context = found["ctx"]
+    message = (
+        f"Mutually exclusive parameters: {found['msg']}. Ensure you are only providing one of: "
+        f"{found['msg'].replace(' and ', ' or ')}."
+    )
+    under = f"{path}.{context['under']}" if path else context["under"]
+    return Complaint(message, under, "mutually_exclusive_parameters")
+
+
 def _not_json(_: str, found: Found) -> Complaint:
     return Complaint(NOT_JSON.format(detail=found.get("ctx", {}).get("error", found["msg"])), None, None)
 
@@ -210,6 +224,8 @@ _SENTENCES: dict[str, Callable[[str, Found], Complaint]] = {
     "too_short": _array("below"),
     "too_many_properties": _too_many_pairs,
     "key_too_long": _key_too_long,
+    "neither_given": _neither,
+    "both_given": _both,
     "json_invalid": _not_json,
 }
 

@@ -5,6 +5,7 @@ would retry. What fails on our side is 5xx, says no more than it must, and names
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from math import ceil
 from typing import Any
@@ -31,6 +32,9 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
     503: {"model": ErrorAnswer, "description": "A part of the server is off or cannot write."},
 }
 
+_TOLD_TWICE = re.compile(r"/v1/files(/|$)")
+"""Where a mistake is also told beside the error, as the hosted API does it (recorded)."""
+
 SERVER_FAILURE = (
     "The server had an error processing your request. Sorry about that! You can retry your request. "
     "(Please include the request ID {request_id} in a report.)"
@@ -45,10 +49,11 @@ def answer(
     param: str | None = None,
     code: str | None = None,
     headers: dict[str, str] | None = None,
+    twice: bool = False,
 ) -> JSONResponse:
-    """An error in the API's shape."""
+    """An error in the API's shape; `twice` puts its sentence beside it too."""
     body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-    return JSONResponse(body, status, headers)
+    return JSONResponse(body | ({"detail": {"message": message, "code": code}} if twice else {}), status, headers)
 
 
 def install(app: FastAPI) -> None:
@@ -62,26 +67,32 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _defect)
 
 
-def _refused(_: Request, error: Exception) -> JSONResponse:
+def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError | Unavailable | ConfigurationError)
-    return refusal(error)
+    return refusal(error, twice=_is_told_twice(request))
 
 
-def refusal(error: ApiError | Unavailable | ConfigurationError) -> JSONResponse:
+def _is_told_twice(request: Request) -> bool:
+    return _TOLD_TWICE.match(request.scope.get("path", "")) is not None
+
+
+def refusal(error: ApiError | Unavailable | ConfigurationError, *, twice: bool = False) -> JSONResponse:
     """A mistake of the caller, or a part of the server that is off, in the API's shape."""
     if not isinstance(error, ApiError):
         return answer(503, str(error), kind="server_error")
     headers, kind = None, "invalid_request_error"
     if isinstance(error, TooManyRequests):
         headers, kind = {"retry-after": str(max(1, ceil(error.retry_after)))}, error.kind
-    return answer(error.status, error.message, kind=kind, param=error.param, code=error.code, headers=headers)
+    return answer(
+        error.status, error.message, kind=kind, param=error.param, code=error.code, headers=headers, twice=twice
+    )
 
 
-def _validation_error(_: Request, error: Exception) -> JSONResponse:
+def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError | ValidationError)
     found: Sequence[Any] = error.errors()
     wrong = complaint(found[0], getattr(error, "body", None))
-    return answer(400, wrong.message, param=wrong.param, code=wrong.code)
+    return answer(400, wrong.message, param=wrong.param, code=wrong.code, twice=_is_told_twice(request))
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:

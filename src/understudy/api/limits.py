@@ -6,9 +6,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from understudy.api.errors import answer
 
+_BUSY = "understudy.busy"
+
+
+def busy(scope: Scope) -> None:
+    """Say that a request is being worked on, and that this may take a while yet."""
+    scope.get(_BUSY, lambda: None)()
+
 
 class TimeLimit:
-    """End a request that has not begun to answer in time. Event streams begin at once and last as long as their run."""
+    """End a request that has not begun to answer in time. Event streams begin at once and last as long as their run.
+
+    The time begins anew with each piece of the body: how slowly that may come is another's to say. A route that is
+    busy with many bytes says so now and then (`busy`).
+    """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app
@@ -21,6 +32,16 @@ class TimeLimit:
         started = False
         limit = asyncio.timeout(self._seconds)
 
+        def restart() -> None:
+            if not started:
+                limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
+
+        async def hearing() -> Message:
+            message = await receive()
+            if message["type"] == "http.request":
+                restart()
+            return message
+
         async def watching(message: Message) -> None:
             nonlocal started
             if not started:
@@ -28,9 +49,10 @@ class TimeLimit:
                 limit.reschedule(None)  # from here on the client's own pace counts
             await send(message)
 
+        scope[_BUSY] = restart
         try:
             async with limit:
-                await self._app(scope, receive, watching)
+                await self._app(scope, hearing, watching)
         except TimeoutError:
             if started or not limit.expired():
                 raise

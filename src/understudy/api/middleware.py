@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -10,10 +11,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from understudy.api.errors import answer
+from understudy.errors import TooSlow
 
 OPENAI_VERSION = "2020-10-01"
 SLOWEST_BYTES_PER_S = 16 * 1024
 """A body may take longer than its timeout if it comes at this rate."""
+LINGER_S = 20.0
+"""How long the rest of a body is read that was answered before its end."""
 _LAST = {"connection": "close"}  # what is left of the body will not be read
 _BETA_PATHS = ("/v1/assistants", "/v1/threads")
 _BETA_MISSING = (
@@ -52,22 +56,31 @@ def _add_headers(message: MutableMapping[str, Any], scope: Scope, began: float) 
 
 
 class BodyLimit:
-    """Refuse bodies that are too large before they are held in memory, and those that come too slowly."""
+    """Refuse bodies that are too large before they are held in memory, and those that come too slowly.
 
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
+    Forms with files are passed on as they come: their routes have limits of their own.
+    """
+
+    def __init__(
+        self, app: ASGIApp, max_bytes: int, timeout_s: float, streamed: Callable[[Scope], bool] = lambda _: False
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
+        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._streamed(scope):
+            passing = PassingBody(receive, send, self._timeout_s)
+            await self._app(scope, passing.receive, passing.send)
+            return
         try:
             body = await self._read(receive)
         except TimeoutError:
-            text = f"The request's body did not come within {self._timeout_s:g} s; send it faster, or send less."
-            await answer(408, text, headers=_LAST)(scope, receive, send)
+            await answer(408, too_slow(self._timeout_s), headers=_LAST)(scope, receive, send)
             return
         if body is None:
             return
@@ -90,6 +103,60 @@ class BodyLimit:
                 if len(body) > self._max_bytes or not message.get("more_body", False):
                     return body
                 limit.reschedule(deadline + len(body) / SLOWEST_BYTES_PER_S)
+
+
+def too_slow(timeout_s: float) -> str:
+    """What the client of a body is told that came too slowly."""
+    return f"The request's body did not come within {timeout_s:g} s; send it faster, or send less."
+
+
+class PassingBody:
+    """A body that is read where it is used, as slowly as bodies may come.
+
+    If it is answered before its end, the rest is read for a while, and the connection closed: a client that is still
+    sending would otherwise find it broken before it has seen the answer.
+    """
+
+    def __init__(self, receive: Receive, send: Send, timeout_s: float) -> None:
+        self._receive = receive
+        self._send = send
+        self._timeout_s = timeout_s
+        self._deadline = asyncio.get_running_loop().time() + timeout_s
+        self._whole = False
+        self._too_slow = False
+
+    async def receive(self) -> Message:
+        """Return the next piece. Raises TooSlow."""
+        if self._whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            self._too_slow = True  # nobody waits for the rest
+            raise TooSlow(too_slow(self._timeout_s)) from None
+        self._whole = not message.get("more_body", False)
+        self._deadline += len(message.get("body", b"")) / SLOWEST_BYTES_PER_S
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a piece of the answer."""
+        if message["type"] == "http.response.start" and not self._whole:
+            MutableHeaders(raw=message["headers"])["connection"] = "close"
+        if message["type"] != "http.response.body" or message.get("more_body", False) or self._whole:
+            await self._send(message)
+            return
+        await self._send({**message, "more_body": True})
+        if not self._too_slow:
+            await self._drain()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _drain(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while not self._whole:
+                    message = await self._receive()
+                    self._whole = not message.get("more_body", False)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

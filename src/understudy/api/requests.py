@@ -23,6 +23,11 @@ from understudy.engine.service import RunService
 from understudy.errors import InvalidRequest
 from understudy.ids import PREFIXES, Clock
 from understudy.inference.base import Routes
+from understudy.ingest.files import Files
+from understudy.ingest.search import Search
+from understudy.ingest.stores import VectorStores
+from understudy.ingest.uploads import Uploads
+from understudy.ingest.waiting import Waits
 from understudy.protocol.steps import INCLUDE_RESULTS
 from understudy.storage.base import Store
 from understudy.storage.rows import Order, Window
@@ -37,9 +42,14 @@ class Services:
     followers: Followers
     conversations: Conversations
     refused: Refused
+    vector_stores: VectorStores
+    waits: Waits
+    search: Search
     routes: Routes
     clock: Clock
     keyring: Keyring
+    files: Files
+    uploads: Uploads
     health: Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -180,8 +190,18 @@ async def _step_id(step_id: str) -> str:
     return checked_id(step_id, "step", "step_id")
 
 
+async def _vector_store_id(vector_store_id: str) -> str:
+    return checked_id(vector_store_id, "vector_store", "vector_store_id")
+
+
+async def _batch_id(batch_id: str) -> str:
+    return checked_id(batch_id, "file_batch", "batch_id")
+
+
 AssistantId = Annotated[str, Depends(_assistant_id)]
 ThreadId = Annotated[str, Depends(_thread_id)]
 MessageId = Annotated[str, Depends(_message_id)]
 RunId = Annotated[str, Depends(_run_id)]
 StepId = Annotated[str, Depends(_step_id)]
+VectorStoreId = Annotated[str, Depends(_vector_store_id)]
+BatchId = Annotated[str, Depends(_batch_id)]

@@ -15,10 +15,14 @@ from understudy.storage.posts import Post
 
 REPLAYED = {"idempotent-replayed": "true"}
 _ONCE = "understudy.once"
+_DIGEST = "understudy.digest"
 
 
 class NoteRefused:
-    """Watch what POSTs are answered with. Belongs inside the limit on bodies, which gives a body in one piece."""
+    """Watch what POSTs are answered with. Belongs inside the limit on bodies, which gives a body in one piece.
+
+    Forms with files come in many: they are known by their digest, once they were read to their end.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,8 +41,10 @@ class NoteRefused:
             permission: Once | None = scope.get(_ONCE)
             if permission is not None and permission.changed:
                 return
+            if first.get("more_body", False) and _DIGEST not in scope:
+                return
             refused, headers = services_of(scope).refused, Headers(scope=scope)
-            fingerprint = _fingerprint(scope, headers, body)
+            fingerprint = _fingerprint(scope, headers, scope.get(_DIGEST, body))
             if permission is None and _retries(headers):
                 refused.settle(fingerprint)  # one refused again is still one
             refused.note(fingerprint)
@@ -71,7 +77,17 @@ def _fingerprint(scope: Scope, headers: Headers, body: bytes) -> str:
 
 async def once(request: Request, services: ServicesDep, project: ProjectDep) -> Once:
     """Return a POST's permission to change something once."""
-    headers, body = request.headers, await request.body()
+    return _permission(request, services, project, await request.body())
+
+
+def once_with_form(request: Request, services: Services, project: str, digest: bytes) -> Once:
+    """Return the permission of a POST whose form was read; each try of it has boundaries of its own."""
+    request.scope[_DIGEST] = digest
+    return _permission(request, services, project, digest)
+
+
+def _permission(request: Request, services: Services, project: str, body: bytes) -> Once:
+    headers = request.headers
     retry = _retries(headers)
     if key := headers.get("idempotency-key"):
         post = Post(project, _digest(request.scope["path"].encode(), key.encode()), retry, _digest(body))

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Response
 from sqlalchemy import Connection
 
 from understudy.api.answers import json_answer
+from understudy.api.polls import HELD, NOT_HELD, HoldDep
 from understudy.api.requests import (
     CallerDep,
     ProjectDep,
@@ -28,10 +29,6 @@ from understudy.storage import runs, threads
 from understudy.storage.runs import RunRecord
 
 router = APIRouter(prefix="/threads", tags=["runs"])
-
-HOLD_S = 20.0
-HOLD_WITHOUT_TIMEOUT_S = 4.0
-POLL_AFTER = "openai-poll-after-ms"
 
 STREAMED: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A run, or its events."}
@@ -81,19 +78,13 @@ async def list_all(services: ServicesDep, project: ProjectDep, thread_id: Thread
 
 @router.get("/{thread_id}/runs/{run_id}", response_model=Run)
 async def retrieve(
-    services: ServicesDep,
-    project: ProjectDep,
-    thread_id: ThreadId,
-    run_id: RunId,
-    x_stainless_poll_helper: Annotated[str | None, Header(include_in_schema=False)] = None,
-    x_stainless_read_timeout: Annotated[str | None, Header(include_in_schema=False)] = None,
+    services: ServicesDep, project: ProjectDep, thread_id: ThreadId, run_id: RunId, hold_s: HoldDep
 ) -> Response:
-    if (x_stainless_poll_helper or "").lower() == "true":
-        hold_s = _hold_s(x_stainless_read_timeout)
+    if hold_s is not None:
         run = await services.followers.wait(project, thread_id, run_id, hold_s)
-        return json_answer(run.shown(), {POLL_AFTER: "1"})
+        return json_answer(run.shown(), HELD)
     run = await services.store.read(lambda connection: _find(connection, project, thread_id, run_id))
-    return json_answer(run.shown(), {POLL_AFTER: "1000"})
+    return json_answer(run.shown(), NOT_HELD)
 
 
 @router.post("/{thread_id}/runs/{run_id}", response_model=Run)
@@ -153,12 +144,3 @@ async def events(
 def _find(connection: Connection, project: str, thread_id: str, run_id: str) -> RunRecord:
     threads.get(connection, project, thread_id)
     return runs.get(connection, project, thread_id, run_id)
-
-
-def _hold_s(read_timeout: str | None) -> float:
-    """How long a poll may be held: less than the client's patience, which it tells in seconds."""
-    try:
-        patience = float(read_timeout or "nan")
-    except ValueError:
-        patience = float("nan")
-    return min(HOLD_S, patience / 2) if patience > 0 else HOLD_WITHOUT_TIMEOUT_S

@@ -1,14 +1,10 @@
 """Routes of threads."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Connection
 
 from understudy.api.answers import json_answer
 from understudy.api.requests import ProjectDep, ServicesDep, ThreadId, WindowDep, body
 from understudy.api.retries import OnceDep
-from understudy.engine.creation import stored_resources
 from understudy.protocol.base import Deleted, Page, page_of
 from understudy.protocol.thread_list import ListedThread
 from understudy.protocol.threads import CreateThread, ModifyThread, Thread
@@ -56,16 +52,7 @@ async def modify(
     once: OnceDep,
     given: ModifyThread = body(ModifyThread),
 ) -> Response:
-    changes: dict[str, Any] = {}
-    if given.given("metadata"):
-        changes["metadata"] = given.metadata or {}
-    if given.given("tool_resources"):
-        changes["tool_resources"] = stored_resources(given.tool_resources)
-
-    def write(connection: Connection) -> Thread:
-        return threads.change(connection, project, thread_id, changes)
-
-    return json_answer(await once.write(services.store, write, repeatable=True))
+    return json_answer(await services.conversations.modify_thread(project, thread_id, given, once))
 
 
 @router.delete("/{thread_id}", response_model=Deleted)

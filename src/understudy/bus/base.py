@@ -1,4 +1,4 @@
-"""The port for what is under way: jobs to do, events as they happen, signals to whoever works on a run.
+"""The port for what is under way: jobs to do, events as they happen, signals to whoever watches a row.
 
 Nothing here is the truth: a lost job, event or signal costs time, never data (the sweeper and the rows mend it).
 """
@@ -6,9 +6,12 @@ Nothing here is the truth: a lost job, event or signal costs time, never data (t
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from understudy.protocol.events import Event
+
+Work = Literal["runs", "files"]
+"""What is to be done: a run to be driven, or a vector store's file to be read in. Each has workers of its own."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,12 +52,12 @@ class Subscription(Protocol):
 class Bus(Protocol):
     """One process's, or a whole cluster's, nervous system."""
 
-    async def enqueue(self, run_id: str) -> None:
-        """Put a run where some worker will take it."""
+    async def enqueue(self, job: str, work: Work = "runs") -> None:
+        """Put a job where some worker will take it: a run's id, or a store's id and a file's with a slash between."""
         ...
 
-    def jobs(self) -> AsyncGenerator[str, None]:
-        """Yield run ids, each to one worker of all that listen."""
+    def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
+        """Yield jobs of one kind, each to one worker of all that listen."""
         ...
 
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
@@ -76,12 +79,12 @@ class Bus(Protocol):
         """Let go of the log of a run that is no more, and wake its followers."""
         ...
 
-    async def signal(self, run_id: str) -> None:
-        """Tell whoever works on a run to look at its row: it is no longer theirs to work on."""
+    async def signal(self, row: str) -> None:
+        """Tell whoever works on a run, or waits for a file, to look at its row: it has changed under them."""
         ...
 
-    def signalled(self, run_id: str) -> AbstractAsyncContextManager["Signal"]:
-        """Listen for a run's signal for as long as the context lasts."""
+    def signalled(self, row: str) -> AbstractAsyncContextManager["Signal"]:
+        """Listen for a row's signal for as long as the context lasts."""
         ...
 
     async def close(self) -> None:

@@ -1,13 +1,14 @@
-"""The bus of a server that is alone: an asyncio queue, a log of events per run, a signal per run."""
+"""The bus of a server that is alone: an asyncio queue per kind of work, a log of events per run, a signal per row."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import get_args
 from weakref import WeakSet, WeakValueDictionary
 
-from understudy.bus.base import EventId, LiveEvent, Subscription
+from understudy.bus.base import EventId, LiveEvent, Subscription, Work
 from understudy.ids import Clock, SystemClock
 from understudy.protocol.events import Event
 
@@ -76,6 +77,34 @@ class _Follower:
         return max(self.place - self.log.dropped, 0)
 
 
+class _Jobs:
+    """What waits to be done, each job once."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._waiting: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, job: str) -> None:
+        if job not in self._waiting:
+            self._waiting.add(job)
+            self._queue.put_nowait(job)
+
+    async def take(self) -> str | None:
+        """Wait for a job; None once there will be no more."""
+        job = await self._queue.get()
+        if job is None:
+            self.close()  # for whoever else listens
+        else:
+            self._waiting.discard(job)
+        return job
+
+    def close(self) -> None:
+        self._queue.put_nowait(None)
+
+
 class LocalBus:
     """Everything in one process and one event loop.
 
@@ -95,8 +124,7 @@ class LocalBus:
         self._listener = listener
         self._clock = clock or SystemClock()
         self._n = int(self._clock.now() * 1000)
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
-        self._waiting: set[str] = set()
+        self._jobs: dict[Work, _Jobs] = {work: _Jobs() for work in get_args(Work)}
         self._logs: dict[str, _Log] = {}  # least recently told of first
         self._size = 0
         self._bound_at: float = ALL_LOGS_BYTES
@@ -105,23 +133,16 @@ class LocalBus:
         self._closed = False
         self._sweep_at = 0.0
 
-    def depth(self) -> int:
-        """Return how many runs wait for a worker."""
-        return len(self._waiting)
+    def depth(self, work: Work = "runs") -> int:
+        """Return how many jobs of a kind wait for a worker."""
+        return len(self._jobs[work])
 
-    async def enqueue(self, run_id: str) -> None:
-        if run_id not in self._waiting:
-            self._waiting.add(run_id)
-            self._queue.put_nowait(run_id)
+    async def enqueue(self, job: str, work: Work = "runs") -> None:
+        self._jobs[work].put(job)
 
-    async def jobs(self) -> AsyncGenerator[str, None]:
-        while not self._closed:
-            run_id = await self._queue.get()
-            if run_id is None:
-                self._queue.put_nowait(None)  # for whoever else listens
-                return
-            self._waiting.discard(run_id)
-            yield run_id
+    async def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
+        while not self._closed and (job := await self._jobs[work].take()) is not None:
+            yield job
 
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
         if not events:
@@ -160,25 +181,26 @@ class LocalBus:
         if awaited := self._awaited.pop(run_id, None):
             awaited.wake()
 
-    async def signal(self, run_id: str) -> None:
-        for listener in self._signals.get(run_id, ()):
+    async def signal(self, row: str) -> None:
+        for listener in self._signals.get(row, ()):
             listener.set()
 
     @asynccontextmanager
-    async def signalled(self, run_id: str) -> AsyncIterator[asyncio.Event]:
+    async def signalled(self, row: str) -> AsyncIterator[asyncio.Event]:
         listener = asyncio.Event()
-        listeners = self._signals.setdefault(run_id, set())
+        listeners = self._signals.setdefault(row, set())
         listeners.add(listener)
         try:
             yield listener
         finally:
             listeners.discard(listener)
             if not listeners:
-                self._signals.pop(run_id, None)
+                self._signals.pop(row, None)
 
     async def close(self) -> None:
         self._closed = True
-        self._queue.put_nowait(None)
+        for jobs in self._jobs.values():
+            jobs.close()
         for log in [*self._logs.values(), *self._awaited.values()]:
             log.wake()
 

@@ -4,13 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pydantic_core import from_json
-
 from understudy.protocol import events as wire
 from understudy.protocol.base import JsonObject
 from understudy.protocol.events import Event
 from understudy.protocol.steps import ToolCall
 from understudy.protocol.tools import Tool, ToolType
+from understudy.tools.arguments import code_of
 
 DEFAULT_RANKING: JsonObject = {"ranker": "default_2024_08_21", "score_threshold": 0.0}
 
@@ -69,19 +68,6 @@ def _tell_code(call: CallDraft, step_id: str, place: int, opened: list[Event]) -
         return call, opened
     told = wire.tool_delta(step_id, place, "code_interpreter", {"input": fragment})
     return replace(call, shown=code), [*opened, told]
-
-
-def code_of(arguments: str) -> str:
-    """Return the code in a call's arguments, be they whole or not; some models write bare code."""
-    begun = arguments.lstrip()
-    if not begun.startswith("{"):
-        return arguments
-    try:
-        given = from_json(begun, allow_partial="trailing-strings")
-    except ValueError:
-        return ""
-    code = given.get("code") if isinstance(given, dict) else None
-    return code if isinstance(code, str) else ""
 
 
 def unanswered(kind: ToolType, arguments: str, tools: Sequence[Tool]) -> JsonObject:

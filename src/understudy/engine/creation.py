@@ -5,9 +5,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from understudy.errors import InvalidRequest, NotFound
+from understudy.engine import references
+from understudy.engine.passing_stores import OF_THREADS, plant
+from understudy.errors import InvalidRequest
 from understudy.ids import new_id
-from understudy.protocol.messages import CreateMessage, ImageFilePart, Message, stored_content
+from understudy.protocol.messages import CreateMessage, Message, stored_content
 from understudy.protocol.runs import CreateRun, RunFields, TruncationParam, TruncationStrategy
 from understudy.protocol.threads import CreateThread, Thread
 from understudy.protocol.tools import NamedToolChoice, Tool, ToolResources, ToolResourcesParam, as_given, echo
@@ -18,15 +20,28 @@ from understudy.storage.runs import RunRecord
 T = TypeVar("T")
 
 
-def new_messages(thread_id: str, given: Sequence[CreateMessage], now: float) -> list[Message]:
-    """Make messages for a thread out of a request's. Raises InvalidRequest for files that are not there."""
-    return [_new_message(thread_id, message, int(now)) for message in given]
+def add_messages(
+    connection: Connection,
+    project: str,
+    thread_id: str,
+    given: Sequence[CreateMessage],
+    now: float,
+    where: str = "",
+    *,
+    todo: list[str],
+) -> list[Message]:
+    """Append messages to a thread, and give their files to its tools; `where` is the list's name in the request.
+
+    `todo` gets the jobs of files that are to be taken in. Raises FilesNotFound, InvalidRequest.
+    """
+    references.check_messages(connection, project, given, now, where)
+    new = [_new_message(thread_id, message, int(now)) for message in given]
+    messages.add(connection, project, thread_id, new)
+    references.attach(connection, project, thread_id, given, now, todo=todo)
+    return new
 
 
 def _new_message(thread_id: str, given: CreateMessage, now: int) -> Message:
-    files = [part.image_file.file_id for part in given.content if isinstance(part, ImageFilePart)]
-    files += [attachment.file_id for attachment in given.attachments or [] if attachment.file_id]
-    _refuse_files(files)
     return Message(
         id=new_id("message"),
         created_at=now,
@@ -45,45 +60,55 @@ def _new_message(thread_id: str, given: CreateMessage, now: int) -> Message:
 
 
 def add_thread(
-    connection: Connection, project: str, given: CreateThread | None, resources: ToolResources, now: float
+    connection: Connection,
+    project: str,
+    given: CreateThread | None,
+    tools: ToolResourcesParam | None,
+    now: float,
+    where: str = "messages",
+    *,
+    todo: list[str],
 ) -> Thread:
-    """Store a new thread with its first messages."""
+    """Store a new thread with what its tools are given, and with its first messages; `todo` as in `add_messages`.
+
+    Raises FilesNotFound, NotFound, InvalidRequest.
+    """
     given = given or CreateThread()
+    resources = stored_resources(tools)
+    references.check_resources(connection, project, resources, now)
+    resources = plant(connection, project, tools, resources, now, todo=todo, expires_after=OF_THREADS)
     thread = Thread(id=new_id("thread"), created_at=int(now), metadata=given.metadata or {}, tool_resources=resources)
     threads.add(connection, project, thread)
-    messages.add(connection, project, thread.id, new_messages(thread.id, given.messages or [], now))
+    add_messages(connection, project, thread.id, given.messages or [], now, where, todo=todo)
     return thread
 
 
 def stored_resources(given: ToolResourcesParam | None, tools: Sequence[Tool] = ()) -> ToolResources:
-    """Turn given tool resources into the stored ones; each tool that is on shows its list, be it empty (recorded)."""
+    """Turn given tool resources into the stored ones; each tool that is on shows its list, be it empty (recorded).
+
+    What they refer to is looked up where they are stored (`references.check_resources`), and what they describe is
+    made there (`passing_stores.plant`).
+    """
     on = {tool["type"] for tool in tools}
     stored: ToolResources = {}
     code = given.code_interpreter if given else None
     search = given.file_search if given else None
     if code is not None or "code_interpreter" in on:
         stored["code_interpreter"] = {"file_ids": code.file_ids if code else []}
-        _refuse_files(stored["code_interpreter"]["file_ids"])
     if search is not None or "file_search" in on:
         stored["file_search"] = {"vector_store_ids": (search.vector_store_ids or []) if search else []}
-        for store_id in stored["file_search"]["vector_store_ids"]:
-            raise NotFound("vector store", store_id)
-    if search is not None and search.vector_stores:
-        raise InvalidRequest(
-            "This server has no vector stores yet; leave out 'vector_stores'.", param="tool_resources.file_search"
-        )
     return stored
 
 
-def merged_resources(thread: CreateThread | None, given: ToolResourcesParam | None) -> ToolResources:
-    """Resources of a thread that is made together with its run: those given at the top win."""
-    return stored_resources(thread.tool_resources if thread else None) | stored_resources(given)
-
-
-def _refuse_files(file_ids: Sequence[str]) -> None:
-    """Refuse ids of files: as long as this server holds none, none can be right."""
-    if file_ids:
-        raise InvalidRequest(f"File ids {list(file_ids)} were not found.", param="file_ids")
+def merged_resources(thread: CreateThread | None, given: ToolResourcesParam | None) -> ToolResourcesParam | None:
+    """Return what the tools of a thread are given that is made together with its run: what is given at the top wins."""
+    inner = thread.tool_resources if thread else None
+    if inner is None or given is None:
+        return given or inner
+    return ToolResourcesParam.model_construct(
+        code_interpreter=given.code_interpreter or inner.code_interpreter,
+        file_search=given.file_search or inner.file_search,
+    )
 
 
 def new_run(

@@ -57,7 +57,7 @@ def build(
     """Make the request for a run's next model call; `budget` is what its limit leaves for the answer, in tokens."""
     request = CompletionRequest(
         model=model,
-        messages=[*_instructions(run), *_chat(history)],
+        messages=[*_instructions(run), *_chat(run.project, history)],
         tools=tools,
         tool_choice=_tool_choice(run, first_call=first_call) if tools else None,
         parallel_tool_calls=run.parallel_tool_calls if tools else None,
@@ -133,12 +133,12 @@ def _tool_choice(run: RunRecord, *, first_call: bool) -> Any:
     return {"type": "function", "function": {"name": choice["type"]}}
 
 
-def _chat(history: Sequence[Placed]) -> list[ChatMessage]:
+def _chat(project: str, history: Sequence[Placed]) -> list[ChatMessage]:
     chat: list[ChatMessage] = []
     said_by: str | None = None  # the run whose narration stands last, and may take tool calls onto it
     for _, item in history:
         if isinstance(item, Message):
-            chat.append({"role": item.role, "content": _content(item.content)})
+            chat.append({"role": item.role, "content": _content(project, item)})
             said_by = item.run_id if item.role == "assistant" else None
             continue
         calls = item.step_details.get("tool_calls", [])
@@ -161,17 +161,24 @@ def _output(call: ToolCall) -> str:
     return (call["function"]["output"] if call["type"] == "function" else call.get("output")) or ""
 
 
-def _content(parts: Sequence[Content]) -> str | list[dict[str, Any]]:
+def _content(project: str, message: Message) -> str | list[dict[str, Any]]:
     """A single text stays a string: some upstreams know no other form."""
+    parts = message.content
     if all(part["type"] in ("text", "refusal") for part in parts):
         return "\n".join(part["text"]["value"] if part["type"] == "text" else part["refusal"] for part in parts)
-    return [_part(part) for part in parts]
+    return [_part(project, message.role, part) for part in parts]
 
 
-def _part(part: Content) -> dict[str, Any]:
+def _part(project: str, role: str, part: Content) -> dict[str, Any]:
+    """One part as the model gets it. A file's picture is read by whoever knows whether the model takes pictures.
+
+    What an assistant has said holds no pictures in the format of chat completions.
+    """
     match part["type"]:
         case "image_url":
             return {"type": "image_url", "image_url": part["image_url"]}
+        case "image_file" if role == "user":
+            return {"type": "image_file", "image_file": {"project": project, **part["image_file"]}}
         case "image_file":
             return {"type": "text", "text": f"[image {part['image_file']['file_id']}]"}
         case "refusal":

@@ -15,9 +15,12 @@ from understudy.inference.base import CompletionRequest, ToolSpec
 from understudy.protocol import model_calls as wire
 from understudy.protocol.base import JsonObject
 from understudy.protocol.steps import RunStep
+from understudy.protocol.tools import Tool
 from understudy.storage import messages, model_calls, runs, steps, threads
 from understudy.storage.model_calls import ModelCall
 from understudy.storage.runs import RunRecord
+
+_BUILT_IN = ("code_interpreter", "file_search")
 
 
 def calls_of(connection: Connection, project: str, thread_id: str, run_id: str) -> list[wire.ModelCall]:
@@ -47,7 +50,8 @@ def _prompt(connection: Connection, run: RunRecord, call: ModelCall) -> wire.Pro
     used = sum(usage["completion_tokens"] for usage in finished)
     budget = None if run.max_completion_tokens is None else run.max_completion_tokens - used
     as_then = replace(run, instructions=call.instructions)
-    made = prompts.build(as_then, history, model=call.model, first_call=not finished, budget=budget)
+    tools = [_spec(tool) for tool in run.tools]
+    made = prompts.build(as_then, history, model=call.model, tools=tools, first_call=not finished, budget=budget)
     return _told(made.request, sorted(set(call.message_ids) - set(made.message_ids), key=call.message_ids.index))
 
 
@@ -79,6 +83,13 @@ def _told(request: CompletionRequest, missing: list[str]) -> wire.Prompt:
     )
 
 
+def _spec(tool: Tool) -> ToolSpec:
+    """How a built-in tool was described hangs on what it found at the time: of these the name alone is told."""
+    return prompts.spec(tool) if tool["type"] == "function" else ToolSpec(tool["type"], None, {})
+
+
 def _tool(tool: ToolSpec) -> JsonObject:
+    if tool.name in _BUILT_IN and not tool.parameters:
+        return {"type": tool.name}
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function | ({"strict": True} if tool.strict else {})}

@@ -59,31 +59,37 @@ class RunService:
 
         Raises NotFound, TooManyRequests, InvalidRequest (also for a busy thread).
         """
+        todo: list[str] = []
 
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
             refuse_beyond(connection, project, limits, self._clock.now())
             threads.lock(connection, project, thread_id)
             refuse_if_busy(connection, thread_id, "Thread {thread} already has an active run {run}.")
-            extra = creation.new_messages(thread_id, request.additional_messages or [], self._clock.now())
-            messages.add(connection, project, thread_id, extra)
+            extra = request.additional_messages or []
+            now = self._clock.now()
+            creation.add_messages(connection, project, thread_id, extra, now, "additional_messages", todo=todo)
             return self._new_run(connection, project, thread_id, request, with_results=with_results)
 
-        return await self._begin(write, once)
+        return await self._begin(write, once, todo=todo)
 
     async def start_with_thread(
         self, project: str, request: CreateThreadAndRun, once: Once = ALWAYS, *, limits: Limits = NO_LIMITS
     ) -> Started:
         """Create a thread and start a run on it. Raises as `start`."""
+        todo: list[str] = []
 
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
             refuse_beyond(connection, project, limits, self._clock.now())
             resources = creation.merged_resources(request.thread, request.tool_resources)
-            thread = creation.add_thread(connection, project, request.thread, resources, self._clock.now())
+            now = self._clock.now()
+            thread = creation.add_thread(
+                connection, project, request.thread, resources, now, "thread.messages", todo=todo
+            )
             run, events = self._new_run(connection, project, thread.id, request)
             shown = threads.get(connection, project, thread.id)
             return run, [event("thread.created", shown), *events]
 
-        return await self._begin(write, once)
+        return await self._begin(write, once, todo=todo)
 
     async def submit(
         self, project: str, thread_id: str, run_id: str, outputs: Sequence[ToolOutput], once: Once = ALWAYS
@@ -157,13 +163,19 @@ class RunService:
     # --- beginnings --------------------------------------------------------------------------------------------------
 
     async def _begin(
-        self, write: Callable[[Connection], tuple[RunRecord, list[Event]]], once: Once, run_id: str | None = None
+        self,
+        write: Callable[[Connection], tuple[RunRecord, list[Event]]],
+        once: Once,
+        run_id: str | None = None,
+        todo: Sequence[str] = (),
     ) -> Started:
-        """Commit, let a follower in, tell, and give the run to a worker."""
+        """Commit, let a follower in, tell, and give files to be taken in and the run to workers."""
         events_of_known = None if run_id is None else await self._bus.subscribe_live(run_id)
         run, events = await once.write(self._store, write, lambda begun: begun[0])
         subscription = events_of_known or await self._bus.subscribe_live(run.id)
         await self._bus.publish(run.id, run.attempt, events)
+        for job in todo:
+            await self._bus.enqueue(job, "files")
         await self._bus.enqueue(run.id)
         return Started(run, subscription)
 

@@ -70,9 +70,11 @@ class ToolUse:
         """Answer the built-in calls of a step; then it closes, or waits for the client's answers to the others."""
         step = waiting.step
         calls = list(step.step_details.get("tool_calls", []))
+        earlier = await self._store.read(partial(_earlier_calls, run=run))
         for index, call in enumerate(calls):
             if call["type"] != "function" and is_open(call):
-                calls[index] = await self._answered(run, kit, waiting, index, calls)
+                session = self._session(run, kit, waiting, index, [*earlier, *calls[:index]])
+                calls[index] = await self._answered(call, session)
                 step = with_calls(step, calls)
                 await self._leased.commit(run, partial(steps.save, step=step))
         following = after_calls(calls)
@@ -80,18 +82,28 @@ class ToolUse:
         await self._close(run, step, following)
         return following
 
-    async def _answered(
-        self, run: RunRecord, kit: Kit, waiting: OpenCalls, index: int, calls: Sequence[ToolCall]
-    ) -> ToolCall:
-        call = calls[index]
-        kind = call["type"]
-        step_id = waiting.step.id
+    def _session(
+        self, run: RunRecord, kit: Kit, waiting: OpenCalls, index: int, earlier: Sequence[ToolCall]
+    ) -> ToolSession:
+        step = waiting.step
+        calls = step.step_details.get("tool_calls", [])
+        kind = calls[index]["type"]
 
         async def tell(piece: JsonObject) -> None:
-            await self._leased.publish(run, [wire.tool_delta(step_id, index, kind, piece)])
+            await self._leased.publish(run, [wire.tool_delta(step.id, index, kind, piece)])
 
-        options = next(tool for tool in run.tools if tool["type"] == kind)
-        session = ToolSession(kit.context, options, waiting.place, _results_in(calls), tell)
+        return ToolSession(
+            kit.context,
+            next(tool for tool in run.tools if tool["type"] == kind),
+            waiting.place,
+            first_result=_results_in(earlier),
+            tell=tell,
+            made=_files_of(earlier),
+            used_before=any(call["type"] == kind for call in earlier),
+        )
+
+    async def _answered(self, call: ToolCall, session: ToolSession) -> ToolCall:
+        kind = call["type"]
         output = await self._call(call, session)
         answered: ToolCall = {**call, kind: output.shown, "output": output.told}  # type: ignore[misc]  # mypy does not narrow a key to its literals
         if output.files:
@@ -134,6 +146,20 @@ def _resources(connection: Connection, run: RunRecord) -> tuple[ToolResources, T
     except NotFound:
         of_assistant = {}
     return of_assistant, threads.get(connection, run.project, run.thread_id).tool_resources
+
+
+def _earlier_calls(connection: Connection, run: RunRecord) -> list[ToolCall]:
+    """Return the thread's finished calls of the code interpreter, if the run has it: its session outlives runs."""
+    if all(tool["type"] != "code_interpreter" for tool in run.tools):
+        return []
+    finished = steps.finished_tools(connection, run.thread_id, since=0)
+    calls = [call for _, step in finished for call in step.step_details.get("tool_calls", [])]
+    return [call for call in calls if call["type"] == "code_interpreter"]
+
+
+def _files_of(calls: Sequence[ToolCall]) -> dict[str, str]:
+    """Return the files that came of calls; of those with one name, the last."""
+    return {link: file_id for call in calls for link, file_id in call.get("files", {}).items()}
 
 
 def _results_in(calls: Sequence[ToolCall]) -> int:

@@ -1,7 +1,7 @@
 """Tool calling for models that have none: the reply is held to one JSON envelope and read while it is written."""
 
 import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
@@ -19,8 +19,12 @@ from understudy.inference.base import (
     TokenUsage,
     ToolCallDelta,
 )
+from understudy.inference.fence import FenceReader
 from understudy.inference.grammar_schema import grammar_schema
 from understudy.inference.json_stream import JsonStream, Piece, RawPiece
+
+_BEYOND_CODE = 16
+"""Pieces that a model may write behind its code before it is stopped; most end at once, and then tell their usage."""
 
 
 class Constrained:
@@ -42,21 +46,61 @@ class Constrained:
         await self._inner.aclose()
 
     async def _unwrapped(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
-        """Yield what the envelope holds; a reply of nothing but answered calls is asked for again, as a message."""
+        """Yield what the envelope holds, and the code that it calls for.
+
+        A reply of nothing but answered calls is asked for again, as a message.
+        """
         reply = envelope.allowed(request)
-        reader = _EnvelopeReader(envelope.answered_calls(request.messages) if reply.message else frozenset())
-        async with aclosing(self._inner.stream(_enveloped(request, reply))) as deltas:
+        known = envelope.answered_calls(request.messages) if reply.message else frozenset[str]()
+        reader = _EnvelopeReader(known, envelope.source_marks(request.messages))
+        prompt = _enveloped(request, reply)
+        async with aclosing(self._inner.stream(prompt)) as deltas:
             async for found in _read(deltas, reader):
-                if not (isinstance(found, Finished) and reader.only_repeats):
+                if not isinstance(found, Finished):
                     yield found
                     continue
-                spent = found.usage
-        if not reader.only_repeats:
+                end = found
+        further = self._code(prompt, reader, end) if reader.calls_for_code else None
+        if reader.only_repeats:
+            further = self._message_instead(request, reader, end)
+        if further is None or end.reason in ("length", "content_filter"):
+            yield end
             return
+        async with aclosing(further) as deltas:
+            async for found in deltas:
+                yield replace(found, usage=_sum(end.usage, found.usage)) if isinstance(found, Finished) else found
+
+    async def _message_instead(
+        self, request: CompletionRequest, reader: "_EnvelopeReader", end: Finished
+    ) -> AsyncGenerator[Delta, None]:
         talk = _enveloped(request, envelope.Allowed(message=True, tools=()))
         async with aclosing(self._inner.stream(talk)) as deltas:
-            async for found in _read(deltas, _EnvelopeReader(frozenset())):
-                yield replace(found, usage=_sum(spent, found.usage)) if isinstance(found, Finished) else found
+            async for found in _read(deltas, _EnvelopeReader(frozenset(), reader.marks)):
+                yield found
+
+    async def _code(
+        self, prompt: CompletionRequest, reader: "_EnvelopeReader", end: Finished
+    ) -> AsyncGenerator[Delta, None]:
+        """Ask for the code of a call, in a block, and yield it as the call's arguments."""
+        messages = envelope.with_code_asked_for(prompt.messages, reader.reply)
+        left = None if prompt.max_tokens is None else prompt.max_tokens - end.usage.completion_tokens
+        yield ToolCallDelta(reader.passed_on, new_id("call"), envelope.CODE, '{"code": "')
+        fence, written, beyond = FenceReader(), 0, 0
+        asked = replace(prompt, messages=messages, response_format=None, max_tokens=left)
+        finished = Finished("stop", TokenUsage(end.usage.prompt_tokens + end.usage.completion_tokens, 0))
+        async with aclosing(self._inner.stream(asked)) as deltas:
+            async for delta in deltas:
+                if isinstance(delta, Finished):
+                    finished = delta
+                    break
+                written, beyond = written + 1, beyond + fence.done
+                if isinstance(delta, TextDelta) and (code := fence.feed(delta.text)):
+                    yield ToolCallDelta(reader.passed_on, arguments=_within_string(code))
+                if beyond > _BEYOND_CODE:  # it goes on talking; a piece is about a token
+                    finished = replace(finished, usage=replace(finished.usage, completion_tokens=written))
+                    break
+        yield ToolCallDelta(reader.passed_on, arguments=_within_string(fence.end()) + '"}')
+        yield finished if finished.reason == "length" and not fence.done else replace(finished, reason="tool_calls")
 
 
 def _plain(request: CompletionRequest) -> CompletionRequest:
@@ -73,7 +117,8 @@ def _format(wanted: Any) -> Any:
 
 
 def _enveloped(request: CompletionRequest, reply: envelope.Allowed) -> CompletionRequest:
-    shape = {"name": "reply", "schema": envelope.schema(reply)}
+    sources = list(envelope.source_marks(request.messages)) if reply.message else []
+    shape = {"name": "reply", "schema": envelope.schema(reply, sources)}
     return replace(
         request,
         messages=envelope.prompt_messages(request),
@@ -98,6 +143,11 @@ async def _read(deltas: AsyncGenerator[Delta, None], reader: "_EnvelopeReader") 
                 yield delta
 
 
+def _within_string(text: str) -> str:
+    """Return text as it stands within a JSON string."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
 def _sum(first: TokenUsage, second: TokenUsage) -> TokenUsage:
     return TokenUsage(*(a + b for a, b in zip(astuple(first), astuple(second), strict=True)))
 
@@ -116,17 +166,22 @@ class _EnvelopeReader:
     """Turns the envelope's pieces into deltas, without the calls that are answered already."""
 
     _answered: frozenset[str]
+    marks: Mapping[str, str] = field(default_factory=dict)
+    reply: str = ""
+    calls_for_code: bool = False
+    passed_on: int = 0
+    _said: str = ""
+    _source: str = ""
     _json: JsonStream = field(default_factory=lambda: JsonStream(raw_key="arguments"))
     _calls: dict[int, _OpenCall] = field(default_factory=dict)
-    _passed_on: int = 0
-    _spoke: bool = False
 
     @property
     def only_repeats(self) -> bool:
         """Say whether the reply has ended, and held nothing but calls that are answered already."""
-        return self._json.done and bool(self._calls) and not self._passed_on and not self._spoke
+        return self._json.done and bool(self._calls) and not (self.passed_on or self._said or self.calls_for_code)
 
     def feed(self, text: str) -> list[Delta]:
+        self.reply += text
         try:
             return [delta for piece in self._json.feed(text) for delta in self._delta(piece)]
         except ValueError:
@@ -138,13 +193,17 @@ class _EnvelopeReader:
             return finished
         if not self._json.done:
             raise UpstreamError("The model broke its reply off.")
-        return replace(finished, reason="tool_calls" if self._passed_on else "stop")
+        return replace(finished, reason="tool_calls" if self.passed_on or self.calls_for_code else "stop")
 
     def _delta(self, piece: Piece) -> Iterator[Delta]:
         match piece.path:
             case ("message",) if piece.text:
-                self._spoke = True
+                self._said += piece.text
                 yield TextDelta(piece.text)
+            case ("sources", int()):
+                self._source += piece.text
+                if piece.last:
+                    yield from self._cited()
             case ("tool_calls", int(at), "name"):
                 self._calls.setdefault(at, _OpenCall()).name += piece.text
                 if piece.last:
@@ -155,15 +214,25 @@ class _EnvelopeReader:
                 call.ended = piece.last
                 yield from self._progress(call)
 
+    def _cited(self) -> Iterator[Delta]:
+        """Put a passage's mark behind the message, if it is not in it already."""
+        mark, self._source = self.marks.get(self._source), ""
+        if mark is not None and mark not in self._said:
+            self._said += mark
+            yield TextDelta(mark)
+
     def _progress(self, call: _OpenCall) -> Iterator[Delta]:
         """Pass on what a call has so far; once calls have been answered, a call waits for its end to be compared."""
+        if call.name == envelope.CODE:
+            self.calls_for_code = True
+            return
         if not call.name or (self._answered and not call.ended):
             return
         opened = call.index is None
         if opened and self._answered and envelope.call_key(call.name, json.loads(call.waiting)) in self._answered:
             return
         if opened:
-            call.index, self._passed_on = self._passed_on, self._passed_on + 1
+            call.index, self.passed_on = self.passed_on, self.passed_on + 1
         assert call.index is not None
         arguments, call.waiting = call.waiting, ""
         if opened:

@@ -7,6 +7,9 @@ from typing import Literal
 ImageFetcher = Callable[[str], Awaitable[str]]
 """Turns an image's address into a `data:` URL. Whoever hands it in decides which addresses may be fetched."""
 
+ImageReader = Callable[[str, str], Awaitable[str | None]]
+"""Turns a project and a file's id into a `data:` URL; None if there is no such picture any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:

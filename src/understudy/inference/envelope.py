@@ -12,9 +12,15 @@ from typing import Any, Literal
 from understudy.inference.base import ChatMessage, CompletionRequest, ToolSpec
 from understudy.inference.grammar_schema import arguments_schema
 from understudy.inference.images import as_text
+from understudy.protocol.annotations import CITATION
+
+CODE = "code_interpreter"
+"""The tool whose code is asked for after the call, in a block: inside JSON it comes out badly."""
 
 MAX_CALLS = 8  # a small model may repeat itself for ever
 _MAX_ROUNDS = 8  # of calls without an answer; then only a message is left to it
+_MAX_SOURCES = 20
+_RESULT_BEGINS = '{"result_of": '
 _SYSTEM_ROLES = ("system", "developer")
 
 _PROMPT = """\
@@ -30,6 +36,20 @@ Reply with one JSON object, in one of two forms:
 First list, in functions, every function whose facts the answer needs and whose result you do not have yet: a \
 question about two facts needs two, a greeting or a question that no function answers needs none.
 Then call each of them, or, when none is needed, answer in message: if you have results, tell each of them."""
+
+_ASK_FOR_CODE = """\
+{question}
+
+Write the Python code for this in one ```python block and nothing else: first a comment that says in English what is \
+asked, with every number and condition in it, then short code that uses library functions (sympy for primes and \
+algebra, numpy, pandas) and prints the result."""
+
+_CODE_COMES_AFTER = " Call it without arguments: you are asked for the code right after."
+
+_CITE = (
+    "These are the results of your calls. Now answer my question in a message, in my language and from these passages "
+    "only. Then name in sources those of the passages on which the message rests, such as {example}."
+)
 
 _NUDGE = (
     "These are the results of your calls. Now answer my question in a message that tells the value of every result; "
@@ -60,6 +80,13 @@ def allowed(request: CompletionRequest) -> Allowed:
     return Allowed(message=True, tools=() if _has_gone_on_for_long(request.messages) else tools, max_calls=most)
 
 
+def source_marks(messages: Sequence[ChatMessage]) -> dict[str, str]:
+    """Return the marks of the passages that the model has been given, by their labels; the newest, if they are many."""
+    outputs = [_plain(message.get("content")) for message in messages if message["role"] == "tool"]
+    marks = {found.group(1): found.group() for output in outputs for found in CITATION.finditer(output)}
+    return dict(list(marks.items())[-_MAX_SOURCES:])
+
+
 def schema(reply: Allowed, source_ids: Sequence[str] = ()) -> dict[str, Any]:
     """Return the envelope's JSON Schema. `source_ids` are what the message may name as its sources.
 
@@ -85,6 +112,22 @@ def prompt_messages(request: CompletionRequest) -> list[ChatMessage]:
     return head + list(_history(rest, enveloped=bool(request.tools)))
 
 
+def with_code_asked_for(messages: Sequence[ChatMessage], reply: str) -> list[ChatMessage]:
+    """Return a prompt that goes on after a reply which calls the code interpreter: it asks for the code."""
+    return [*messages, {"role": "assistant", "content": reply}, _code_asked_for(_question(messages))]
+
+
+def _code_asked_for(question: str) -> ChatMessage:
+    return {"role": "user", "content": _ASK_FOR_CODE.format(question=question)}
+
+
+def _question(messages: Sequence[ChatMessage]) -> str:
+    """Return what the user has asked last. Results of calls are not theirs, though they come in their name."""
+    said = [message["content"] for message in messages if message["role"] == "user"]
+    own = [text for text in said if not text.startswith(_RESULT_BEGINS)]
+    return str(own[-1]) if own else ""
+
+
 def _calls_form(tools: Sequence[ToolSpec], number: int) -> dict[str, Any]:
     count = {"minItems": number, "maxItems": number}
     names = {"enum": [tool.name for tool in tools]}
@@ -97,7 +140,8 @@ def _calls_form(tools: Sequence[ToolSpec], number: int) -> dict[str, Any]:
 
 
 def _call_schema(tool: ToolSpec) -> dict[str, Any]:
-    return _object({"name": {"const": tool.name}, "arguments": arguments_schema(tool.parameters)})
+    arguments = _object({}) if tool.name == CODE else arguments_schema(tool.parameters)
+    return _object({"name": {"const": tool.name}, "arguments": arguments})
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,11 +154,13 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explained(tools: Sequence[ToolSpec]) -> str:
-    lines = [
-        _json({"name": tool.name, "description": tool.description or "", "parameters": tool.parameters})
-        for tool in tools
-    ]
-    return _PROMPT.format(tools="\n".join(lines))
+    return _PROMPT.format(tools="\n".join(_json(_told_of(tool)) for tool in tools))
+
+
+def _told_of(tool: ToolSpec) -> dict[str, Any]:
+    if tool.name == CODE:
+        return {"name": CODE, "description": (tool.description or "") + _CODE_COMES_AFTER, "parameters": {}}
+    return {"name": tool.name, "description": tool.description or "", "parameters": tool.parameters}
 
 
 def _split_system(messages: Sequence[ChatMessage]) -> tuple[Sequence[ChatMessage], Sequence[ChatMessage]]:
@@ -126,6 +172,7 @@ def _history(messages: Sequence[ChatMessage], *, enveloped: bool) -> Iterator[Ch
     """Yield the thread's messages; outputs that follow one another become one message of JSON lines."""
     calls: dict[str, Mapping[str, Any]] = {}
     outputs: list[str] = []
+    question = ""
     for message in messages:
         if message["role"] == "tool":
             outputs.append(_output_line(calls.get(str(message.get("tool_call_id"))), message))
@@ -133,14 +180,31 @@ def _history(messages: Sequence[ChatMessage], *, enveloped: bool) -> Iterator[Ch
         if outputs:
             yield _results(outputs, enveloped=enveloped)
             outputs = []
-        calls |= {str(call.get("id")): call for call in message.get("tool_calls") or ()}
-        yield _plain_message(message, enveloped=enveloped)
+        made = message.get("tool_calls") or ()
+        calls |= {str(call.get("id")): call for call in made}
+        plain = _plain_message(message, enveloped=enveloped)
+        question = plain["content"] if plain["role"] == "user" else question
+        yield plain
+        yield from (said for call in made for said in _code_block(call, question))
     if outputs:
         yield _results(outputs, enveloped=enveloped)
 
 
+def _code_block(call: Mapping[str, Any], question: str) -> Iterator[ChatMessage]:
+    """Yield how a call's code was asked for and given."""
+    entry = _call_entry(call)
+    if entry["name"] == CODE:
+        code = entry["arguments"].get("code") if isinstance(entry["arguments"], Mapping) else entry["arguments"]
+        yield _code_asked_for(question)
+        yield {"role": "assistant", "content": f"```python\n{str(code or '').strip()}\n```"}
+
+
 def _results(outputs: Sequence[str], *, enveloped: bool) -> ChatMessage:
-    return {"role": "user", "content": "\n".join([*outputs, _NUDGE] if enveloped else outputs)}
+    if not enveloped:
+        return {"role": "user", "content": "\n".join(outputs)}
+    cited = CITATION.search(outputs[-1])
+    nudge = _CITE.format(example=json.dumps(cited.group(1))) if cited else _NUDGE
+    return {"role": "user", "content": "\n".join([*outputs, nudge])}
 
 
 def _plain_message(message: ChatMessage, *, enveloped: bool) -> ChatMessage:
@@ -149,10 +213,15 @@ def _plain_message(message: ChatMessage, *, enveloped: bool) -> ChatMessage:
     text = _plain(message.get("content"))
     if role != "assistant" or not (enveloped or message.get("tool_calls")):
         return {"role": role, "content": text}
-    calls = [_call_entry(call) for call in message.get("tool_calls") or ()]
+    calls = [_without_code(_call_entry(call)) for call in message.get("tool_calls") or ()]
     said = {"message": text} if text or not calls else {}
     made = {"tool_calls": calls} if calls else {}
     return {"role": role, "content": _json({"functions": [call["name"] for call in calls], **said, **made})}
+
+
+def _without_code(entry: dict[str, Any]) -> dict[str, Any]:
+    """Leave out code, which stands in a block of its own."""
+    return {**entry, "arguments": {}} if entry["name"] == CODE else entry
 
 
 def _call_entry(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +230,7 @@ def _call_entry(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _output_line(call: Mapping[str, Any] | None, message: ChatMessage) -> str:
-    entry = _call_entry(call) if call else {"name": None, "arguments": {}}
+    entry = _without_code(_call_entry(call)) if call else {"name": None, "arguments": {}}
     output = _plain(message.get("content"))
     return _json({"result_of": entry["name"], "arguments": entry["arguments"], "output": output})
 
@@ -187,6 +256,7 @@ def answered_calls(messages: Sequence[ChatMessage]) -> frozenset[str]:
         call_key(str(entry["name"]), entry["arguments"])
         for message in _latest_turn(messages)
         for entry in map(_call_entry, message.get("tool_calls") or ())
+        if entry["name"] != CODE  # code may be mended, and run again
     )
 
 

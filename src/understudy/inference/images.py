@@ -1,31 +1,37 @@
-"""Picture parts of messages, made fit for an upstream."""
+"""Picture parts of messages, made fit for an upstream.
+
+A picture is an address (`image_url`), which is the client's, or a file of ours (`image_file`, with its project), which
+no upstream could fetch: its bytes are put in its place.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from understudy.errors import UpstreamError
+from understudy.errors import Unavailable, UpstreamError
 from understudy.inference.base import ChatMessage
-from understudy.inference.dialect import ImageFetcher
+from understudy.inference.dialect import ImageFetcher, ImageReader
 
+MAX_INLINE = 64 * 1024 * 1024
+"""Characters of pictures in one prompt. Beyond it the oldest are left out."""
 _NOTE = "[A picture was attached here. You cannot see pictures.]"
+_GONE = "[A picture was attached here. It is not there any more.]"
+_TOO_MANY = "[A picture was attached here. It is left out: there are too many.]"
 
 
 async def adapt_images(
-    messages: Sequence[ChatMessage], mode: Literal["url", "inline", "none"], fetch: ImageFetcher | None
+    messages: Sequence[ChatMessage],
+    mode: Literal["url", "inline", "none"],
+    fetch: ImageFetcher | None,
+    read: ImageReader | None = None,
 ) -> Sequence[ChatMessage]:
-    """Return the messages with their pictures as the mode wants them; `inline` fetches them through `fetch`."""
-    if mode == "url" or not any(isinstance(message.get("content"), list | tuple) for message in messages):
+    """Return the messages with their pictures as the mode wants them.
+
+    `inline` fetches addresses through `fetch`; files are read through `read`, the newest first.
+    """
+    if not any(isinstance(message.get("content"), list | tuple) for message in messages):
         return messages
-    return [await _adapt(message, mode, fetch) for message in messages]
-
-
-async def _adapt(message: ChatMessage, mode: str, fetch: ImageFetcher | None) -> ChatMessage:
-    parts = message.get("content")
-    if not isinstance(parts, list | tuple):
-        return message
-    if mode == "none":
-        return {**message, "content": as_text(parts)}
-    return {**message, "content": [await _inlined(part, fetch) for part in parts]}
+    pictures = _Pictures(mode, fetch, read)
+    return [await pictures.adapt(message) for message in reversed(messages)][::-1]
 
 
 def as_text(parts: Sequence[Mapping[str, Any]]) -> str:
@@ -33,15 +39,60 @@ def as_text(parts: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(str(part["text"]) if part.get("type") == "text" else _NOTE for part in parts)
 
 
-async def _inlined(part: Mapping[str, Any], fetch: ImageFetcher | None) -> Mapping[str, Any]:
-    image = part.get("image_url")
-    if part.get("type") != "image_url" or not isinstance(image, Mapping) or str(image["url"]).startswith("data:"):
+class _Pictures:
+    """One prompt's pictures."""
+
+    def __init__(self, mode: str, fetch: ImageFetcher | None, read: ImageReader | None) -> None:
+        self._mode = mode
+        self._fetch = fetch
+        self._read = read
+        self._left = MAX_INLINE
+
+    async def adapt(self, message: ChatMessage) -> ChatMessage:
+        parts = message.get("content")
+        if not isinstance(parts, list | tuple):
+            return message
+        if self._mode == "none":
+            return {**message, "content": as_text(parts)}
+        return {**message, "content": [await self._part(part) for part in reversed(parts)][::-1]}
+
+    async def _part(self, part: Mapping[str, Any]) -> Mapping[str, Any]:
+        match part.get("type"):
+            case "image_file":
+                return await self._file(part["image_file"])
+            case "image_url" if self._mode == "inline":
+                return await self._inlined(part)
         return part
-    if fetch is None:
-        return {"type": "text", "text": _NOTE}
-    try:
-        return {**part, "image_url": {**image, "url": await fetch(str(image["url"]))}}
-    except UpstreamError:
-        raise
-    except Exception:
-        raise UpstreamError("A picture of this thread could not be fetched.", "invalid_prompt") from None
+
+    async def _file(self, image: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self._read is None:
+            return _text(_NOTE)
+        if self._left <= 0:
+            return _text(_TOO_MANY)
+        try:
+            url = await self._read(image["project"], image["file_id"])
+        except Unavailable:
+            raise UpstreamError("A picture of this thread could not be read from the file store.") from None
+        if url is None:
+            return _text(_GONE)
+        self._left -= len(url)
+        if self._left < 0:
+            return _text(_TOO_MANY)
+        return {"type": "image_url", "image_url": {"url": url, "detail": image.get("detail", "auto")}}
+
+    async def _inlined(self, part: Mapping[str, Any]) -> Mapping[str, Any]:
+        image = part.get("image_url")
+        if not isinstance(image, Mapping) or str(image["url"]).startswith("data:"):
+            return part
+        if self._fetch is None:
+            return _text(_NOTE)
+        try:
+            return {**part, "image_url": {**image, "url": await self._fetch(str(image["url"]))}}
+        except UpstreamError:
+            raise
+        except Exception:
+            raise UpstreamError("A picture of this thread could not be fetched.", "invalid_prompt") from None
+
+
+def _text(note: str) -> Mapping[str, Any]:
+    return {"type": "text", "text": note}

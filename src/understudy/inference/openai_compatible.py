@@ -16,7 +16,7 @@ from typing import Any
 from understudy.errors import UpstreamError
 from understudy.inference import faults, tokens
 from understudy.inference.base import CompletionRequest, Delta, Finished, TokenUsage, ToolSpec
-from understudy.inference.dialect import Dialect, ImageFetcher, Upstream
+from understudy.inference.dialect import Dialect, ImageFetcher, ImageReader, Upstream
 from understudy.inference.images import adapt_images
 from understudy.inference.sse import DONE, payloads
 from understudy.inference.wire import ErrorObject, NotUnderstood, ReplyReader
@@ -39,11 +39,17 @@ class OpenAICompatible:
     """A Provider over one upstream."""
 
     def __init__(
-        self, upstream: Upstream, *, fetch_image: ImageFetcher | None = None, trust_environment: bool = True
+        self,
+        upstream: Upstream,
+        *,
+        fetch_image: ImageFetcher | None = None,
+        read_image: ImageReader | None = None,
+        trust_environment: bool = True,
     ) -> None:
         """`trust_environment` False ignores proxy settings, for an upstream on loopback."""
         self.upstream = upstream
         self._fetch_image = fetch_image
+        self._read_image = read_image
         self._trust_environment = trust_environment
         self._redactor = faults.Redactor(upstream.base_url, upstream.api_key)
         self._slots = asyncio.Semaphore(upstream.dialect.concurrency)
@@ -89,7 +95,7 @@ class OpenAICompatible:
 
     async def _deltas(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
         dialect = self.upstream.dialect
-        messages = await adapt_images(request.messages, dialect.images, self._fetch_image)
+        messages = await adapt_images(request.messages, dialect.images, self._fetch_image, self._read_image)
         request = replace(request, messages=messages, model=self.upstream.model or request.model)
         reader = ReplyReader()
         response = await self._open(request_body(request, dialect))

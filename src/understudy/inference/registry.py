@@ -9,7 +9,7 @@ from understudy.errors import ConfigurationError, ModelNotFound
 from understudy.inference import embedded, model_file
 from understudy.inference.base import Provider, Route
 from understudy.inference.constrained import Constrained
-from understudy.inference.dialect import ImageFetcher, Upstream
+from understudy.inference.dialect import ImageFetcher, ImageReader, Upstream
 from understudy.inference.openai_compatible import OpenAICompatible
 
 EMBEDDED = "embedded"
@@ -47,11 +47,19 @@ class ModelsConfig:
 class ModelRoutes:
     """The `Routes` of a server."""
 
-    def __init__(self, config: ModelsConfig, cache_dir: Path, *, fetch_image: ImageFetcher | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelsConfig,
+        cache_dir: Path,
+        *,
+        fetch_image: ImageFetcher | None = None,
+        read_image: ImageReader | None = None,
+    ) -> None:
         """`cache_dir` is where the embedded model's file lies. Raises ConfigurationError for dangling names."""
         self._config = config
         self._cache_dir = cache_dir
         self._fetch_image = fetch_image
+        self._read_image = read_image
         self._routes = {route.name: route for route in config.routes}
         self._default = config.default or _implied_default(config)
         self._providers: dict[str, Provider] = {}
@@ -128,7 +136,7 @@ class ModelRoutes:
         if settings is None:
             return embedded.EmbeddedModel(self._embedded_file)
         # the route has already chosen the name: an upstream's own default must not overwrite it
-        provider = OpenAICompatible(_nameless(settings), fetch_image=self._fetch_image)
+        provider = OpenAICompatible(_nameless(settings), fetch_image=self._fetch_image, read_image=self._read_image)
         return Constrained(provider) if settings.dialect.tool_protocol == "constrained" else provider
 
 

@@ -9,7 +9,7 @@ from understudy.protocol.runs import Usage
 class Prompt(WireModel):
     """What a model was given, put together again from the thread: in the form of a chat completions request.
 
-    An upstream's dialect may still have changed its spelling (docs/configuration.md). Messages that were deleted
+    Built-in tools are named only: how they were described hung on their files. An upstream's dialect may still have changed its spelling (docs/configuration.md). Messages that were deleted
     since are missing, and named.
     """
 

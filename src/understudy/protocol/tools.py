@@ -5,15 +5,19 @@ from typing import (
     Any,
     Literal,
     NotRequired,  # pydantic wants this one before Python 3.12
+    Self,
 )
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from understudy.protocol.base import JsonObject, MetadataParam, RequestModel, RequestPart
+from understudy.protocol.vector_stores import ChunkingParam
 
 MAX_TOOLS = 128
 MAX_RUN_TOOLS = 20
+MAX_SEED_FILES = 10_000
 NAME_PATTERN = r"^[a-zA-Z0-9_-]+$"
 
 Ranker = Literal["auto", "default_2024_08_21"]
@@ -26,8 +30,15 @@ class CodeInterpreterTool(RequestPart):
 
 
 class HybridSearch(RequestPart):
-    embedding_weight: float | None = None
-    text_weight: float | None = None
+    embedding_weight: Annotated[float, Field(ge=0)] | None = None
+    text_weight: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Self:
+        if not self.embedding_weight and not self.text_weight:
+            text = "expected at least one of embedding_weight and text_weight to be above 0"
+            raise PydanticCustomError("weightless", text)
+        return self
 
 
 class RankingOptions(RequestPart):
@@ -189,14 +200,22 @@ class CodeInterpreterResources(RequestPart):
 class VectorStoreSeed(RequestPart):
     """A vector store to be made in passing (`vector_stores: [{file_ids}]`)."""
 
-    file_ids: list[str] = Field(default_factory=list)
-    chunking_strategy: JsonObject | None = None
+    file_ids: Annotated[list[str], Field(max_length=MAX_SEED_FILES)] = Field(default_factory=list)
+    chunking_strategy: ChunkingParam | None = None
     metadata: MetadataParam | None = None
 
 
 class FileSearchResources(RequestPart):
     vector_store_ids: Annotated[list[str], Field(max_length=1)] | None = None
     vector_stores: Annotated[list[VectorStoreSeed], Field(max_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.vector_store_ids and self.vector_stores:
+            raise PydanticCustomError(
+                "both_given", "'vector_store_ids' and 'vector_stores'", {"under": "vector_stores"}
+            )
+        return self
 
 
 def _absent_if_null(value: object) -> object:

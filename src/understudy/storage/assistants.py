@@ -9,7 +9,7 @@ from understudy.errors import NotFound
 from understudy.protocol.assistants import Assistant
 from understudy.protocol.base import Metadata
 from understudy.protocol.tools import ReasoningEffort, ResponseFormat, Tool, ToolResources
-from understudy.storage import posts
+from understudy.storage import file_uses, posts
 from understudy.storage.rows import Window, allot_in_project, insert, page
 from understudy.storage.schema import assistants
 
@@ -57,6 +57,7 @@ def add(connection: Connection, project: str, assistant: AssistantRecord) -> Non
     """Store a new assistant."""
     place = allot_in_project(connection, project)
     insert(connection, assistants, asdict(assistant) | {"project": project, "seq": place})
+    file_uses.keep(connection, assistant.id, assistant.tool_resources, new=True)
 
 
 def get(connection: Connection, project: str, assistant_id: str) -> AssistantRecord:
@@ -80,6 +81,8 @@ def change(connection: Connection, project: str, assistant_id: str, values: dict
     get(connection, project, assistant_id)
     if values:
         connection.execute(update(assistants).where(assistants.c.id == assistant_id).values(values))
+    if "tool_resources" in values:
+        file_uses.keep(connection, assistant_id, values["tool_resources"])
     return get(connection, project, assistant_id)
 
 
@@ -95,4 +98,5 @@ def delete(connection: Connection, project: str, assistant_id: str) -> None:
     }
     tombstone = emptied | {"metadata": {}, "deleted": True}
     connection.execute(update(assistants).where(assistants.c.id == assistant_id).values(tombstone))
+    file_uses.forget(connection, assistant_id)
     posts.forget_object(connection, assistant_id)

@@ -37,12 +37,12 @@ def allot(connection: Connection, parent: Table, parent_id: str, count: int = 1)
     return int(last) - count + 1
 
 
-def allot_in_project(connection: Connection, project: str) -> int:
+def allot_in_project(connection: Connection, project: str, count: int = 1) -> int:
     """Like `allot`, for what belongs to a project directly; the project's row is made at first use."""
     known = connection.execute(select(projects.c.id).where(projects.c.id == project)).first()
     if known is None:
         insert(connection, projects, {"id": project, "last_seq": 0})
-    return allot(connection, projects, project)
+    return allot(connection, projects, project, count)
 
 
 def page(

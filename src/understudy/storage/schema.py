@@ -1,19 +1,12 @@
-"""The tables, for SQLite and PostgreSQL alike.
-
-Columns are named as the API names them, so a row is an object with some bookkeeping beside it:
-`project` (who may see it), `seq` (its place among its siblings, given under the parent's lock: `created_at`
-has whole seconds only) and `deleted` (a tombstone: a cursor that points at it still works).
-"""
+"""The tables, for SQLite and PostgreSQL alike."""
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
     Float,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
@@ -21,57 +14,72 @@ from sqlalchemy import (
     false,
 )
 
-metadata = MetaData()
+from understudy.storage.columns import belongs, created, deleted, json, key, metadata, moment, number, pairs
+from understudy.storage.file_tables import (
+    chunks,
+    file_batch_files,
+    file_batches,
+    file_uses,
+    files,
+    indexed_files,
+    indexed_stores,
+    loose_bytes,
+    upload_parts,
+    uploads,
+    vector_blocks,
+    vector_store_files,
+    vector_stores,
+)
+
+__all__ = [
+    "ACTIVE",
+    "api_keys",
+    "assistants",
+    "chunks",
+    "daily_tokens",
+    "file_batch_files",
+    "file_batches",
+    "file_uses",
+    "files",
+    "indexed_files",
+    "indexed_stores",
+    "loose_bytes",
+    "messages",
+    "metadata",
+    "model_calls",
+    "posts",
+    "projects",
+    "runs",
+    "steps",
+    "threads",
+    "upload_parts",
+    "uploads",
+    "vector_blocks",
+    "vector_store_files",
+    "vector_stores",
+]
 
 ACTIVE = ("queued", "in_progress", "requires_action", "cancelling")
 """Statuses of a run that hold its thread."""
 
 
-def _key() -> Column[str]:
-    return Column("id", String(64), primary_key=True)
-
-
-def _belongs() -> list[Column[str] | Column[int]]:
-    return [Column("project", String(64), nullable=False), Column("seq", BigInteger, nullable=False)]
-
-
-def _created() -> Column[int]:
-    return Column("created_at", BigInteger, nullable=False)
-
-
-def _deleted() -> Column[bool]:
-    return Column("deleted", Boolean, nullable=False, default=False)
-
-
-def _metadata() -> Column[dict[str, str]]:
-    return Column("metadata", JSON, nullable=False)
-
-
-def _json(name: str, *, nullable: bool = True) -> Column[object]:
-    return Column(name, JSON(none_as_null=True), nullable=nullable)
-
-
-def _moment(name: str) -> Column[int]:
-    return Column(name, BigInteger)
-
-
 projects = Table(
     "projects",
     metadata,
-    _key(),
+    key(),
     Column("last_seq", BigInteger, nullable=False, default=0),
 )
 
 api_keys = Table(
     "api_keys",
     metadata,
-    _key(),
+    key(),
     Column("project", String(64), nullable=False),
     Column("name", Text),
     Column("hash", String(64), nullable=False),  # sha256, in hex: the key itself is never stored
-    _created(),
-    _moment("last_used_at"),
-    _moment("revoked_at"),
+    created(),
+    moment("last_used_at"),
+    moment("revoked_at"),
     Column("admin", Boolean, nullable=False, default=False),
     Column("requests_per_minute", Integer),
     Column("runs_at_once", Integer),
@@ -90,56 +98,56 @@ daily_tokens = Table(
 assistants = Table(
     "assistants",
     metadata,
-    _key(),
-    *_belongs(),
-    _deleted(),
-    _created(),
+    key(),
+    *belongs(),
+    deleted(),
+    created(),
     Column("name", Text),
     Column("description", Text),
     Column("model", Text, nullable=False),
     Column("instructions", Text),
-    _json("tools", nullable=False),
+    json("tools", nullable=False),
     Column("top_p", Float),
     Column("temperature", Float),
     Column("reasoning_effort", String(16)),
-    _json("tool_resources", nullable=False),
-    _metadata(),
-    _json("response_format"),
+    json("tool_resources", nullable=False),
+    pairs(),
+    json("response_format"),
     UniqueConstraint("project", "seq", name="assistants_order"),
 )
 
 threads = Table(
     "threads",
     metadata,
-    _key(),
-    *_belongs(),
-    _deleted(),
-    _created(),
+    key(),
+    *belongs(),
+    deleted(),
+    created(),
     Column("last_seq", BigInteger, nullable=False, default=0),
-    _json("tool_resources", nullable=False),
-    _metadata(),
+    json("tool_resources", nullable=False),
+    pairs(),
     UniqueConstraint("project", "seq", name="threads_order"),
 )
 
 messages = Table(
     "messages",
     metadata,
-    _key(),
-    *_belongs(),
-    _deleted(),
+    key(),
+    *belongs(),
+    deleted(),
     Column("abandoned", Boolean, nullable=False, default=False),
-    _created(),
+    created(),
     Column("thread_id", String(64), nullable=False),
     Column("assistant_id", String(64)),
     Column("run_id", String(64)),
     Column("status", String(16), nullable=False),
-    _json("incomplete_details"),
-    _moment("incomplete_at"),
-    _moment("completed_at"),
+    json("incomplete_details"),
+    moment("incomplete_at"),
+    moment("completed_at"),
     Column("role", String(16), nullable=False),
-    _json("content", nullable=False),
-    _json("attachments", nullable=False),
-    _metadata(),
+    json("content", nullable=False),
+    json("attachments", nullable=False),
+    pairs(),
     UniqueConstraint("thread_id", "seq", name="messages_order"),
     Index("messages_of_run", "run_id"),
 )
@@ -147,34 +155,34 @@ messages = Table(
 runs = Table(
     "runs",
     metadata,
-    _key(),
-    *_belongs(),
-    _created(),
+    key(),
+    *belongs(),
+    created(),
     Column("thread_id", String(64), nullable=False),
     Column("assistant_id", String(64), nullable=False),
     Column("status", String(16), nullable=False),
-    _moment("started_at"),
-    _moment("expires_at"),
-    _moment("cancelled_at"),
-    _moment("failed_at"),
-    _moment("completed_at"),
-    _json("required_action"),
-    _json("last_error"),
+    moment("started_at"),
+    moment("expires_at"),
+    moment("cancelled_at"),
+    moment("failed_at"),
+    moment("completed_at"),
+    json("required_action"),
+    json("last_error"),
     Column("model", Text, nullable=False),
     Column("instructions", Text),
-    _json("tools", nullable=False),
-    _json("tool_resources", nullable=False),
-    _metadata(),
+    json("tools", nullable=False),
+    json("tool_resources", nullable=False),
+    pairs(),
     Column("temperature", Float),
     Column("top_p", Float),
     Column("reasoning_effort", String(16)),
     Column("max_completion_tokens", Integer),
     Column("max_prompt_tokens", Integer),
-    _json("truncation_strategy", nullable=False),
-    _json("incomplete_details"),
-    _json("usage"),
-    _json("response_format"),
-    _json("tool_choice"),
+    json("truncation_strategy", nullable=False),
+    json("incomplete_details"),
+    json("usage"),
+    json("response_format"),
+    json("tool_choice"),
     Column("parallel_tool_calls", Boolean),
     Column("include_results", Boolean, nullable=False, default=False, server_default=false()),
     # What the engine keeps: who works on the run, up to when, and how often it was begun.
@@ -199,24 +207,24 @@ Index("active_runs", runs.c.status, runs.c.lease_until, sqlite_where=_holds_thre
 steps = Table(
     "steps",
     metadata,
-    _key(),
-    *_belongs(),
+    key(),
+    *belongs(),
     Column("abandoned", Boolean, nullable=False, default=False),
-    _created(),
+    created(),
     Column("run_id", String(64), nullable=False),
     Column("assistant_id", String(64), nullable=False),
     Column("thread_id", String(64), nullable=False),
     Column("type", String(32), nullable=False),
     Column("status", String(16), nullable=False),
-    _moment("cancelled_at"),
-    _moment("completed_at"),
-    _moment("expires_at"),
-    _moment("expired_at"),
-    _moment("failed_at"),
-    _json("last_error"),
-    _json("step_details", nullable=False),
-    _json("usage"),
-    _metadata(),
+    moment("cancelled_at"),
+    moment("completed_at"),
+    moment("expires_at"),
+    moment("expired_at"),
+    moment("failed_at"),
+    json("last_error"),
+    json("step_details", nullable=False),
+    json("usage"),
+    pairs(),
     UniqueConstraint("thread_id", "seq", name="steps_order"),
     Index("steps_of_run", "run_id"),
 )
@@ -224,7 +232,7 @@ steps = Table(
 model_calls = Table(
     "model_calls",
     metadata,
-    _key(),
+    key(),
     Column("project", String(64), nullable=False),
     Column("run_id", String(64), nullable=False),
     Column("thread_id", String(64), nullable=False),
@@ -234,10 +242,10 @@ model_calls = Table(
     Column("first_token_at", Float),
     Column("finished_at", Float),
     Column("finish_reason", String(32)),
-    _json("usage"),
+    json("usage"),
     Column("step_id", String(64)),
     Column("instructions", Text),
-    _json("message_ids", nullable=False),
+    json("message_ids", nullable=False),
     Index("model_calls_of_run", "run_id"),
     Index("model_calls_by_time", "started_at"),
 )
@@ -245,9 +253,7 @@ model_calls = Table(
 posts = Table(
     "posts",
     metadata,
-    Column(
-        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True
-    ),  # SQLite counts up plain integers only
+    number("id"),
     Column("project", String(64), nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("body", String(64)),

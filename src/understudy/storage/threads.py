@@ -8,7 +8,7 @@ from sqlalchemy import delete as delete_from
 
 from understudy.errors import NotFound
 from understudy.protocol.threads import Thread
-from understudy.storage import posts
+from understudy.storage import file_uses, posts
 from understudy.storage.rows import allot_in_project, insert
 from understudy.storage.schema import ACTIVE, messages, model_calls, runs, steps, threads
 
@@ -29,6 +29,7 @@ def add(connection: Connection, project: str, thread: Thread) -> None:
     """Store a new thread."""
     place = allot_in_project(connection, project)
     insert(connection, threads, thread.model_dump(exclude={"object"}) | {"project": project, "seq": place})
+    file_uses.keep(connection, thread.id, thread.tool_resources, new=True)
 
 
 def get(connection: Connection, project: str, thread_id: str) -> Thread:
@@ -52,6 +53,8 @@ def change(connection: Connection, project: str, thread_id: str, values: dict[st
     get(connection, project, thread_id)
     if values:
         connection.execute(update(threads).where(threads.c.id == thread_id).values(values))
+    if "tool_resources" in values:
+        file_uses.keep(connection, thread_id, values["tool_resources"])
     return get(connection, project, thread_id)
 
 
@@ -60,6 +63,7 @@ def delete(connection: Connection, project: str, thread_id: str) -> None:
     lock(connection, project, thread_id)
     for table in _CONTENTS:
         connection.execute(delete_from(table).where(table.c.thread_id == thread_id))
+    file_uses.forget(connection, thread_id)
     posts.forget_thread(connection, thread_id)
     connection.execute(update(threads).where(threads.c.id == thread_id).values(_TOMBSTONE))
 
@@ -90,7 +94,10 @@ def unused(connection: Connection, after: str, limit: int, count: int) -> Old:
 def bury_if_unused(connection: Connection, thread_id: str, limit: int) -> bool:
     """Make a thread a tombstone, leaving what was in it to `empty`; False if somebody has used it meanwhile."""
     statement = update(threads).where(threads.c.id == thread_id, _is_unused(limit)).values(_TOMBSTONE)
-    return connection.execute(statement).rowcount == 1
+    if connection.execute(statement).rowcount != 1:
+        return False
+    file_uses.forget(connection, thread_id)
+    return True
 
 
 def empty(connection: Connection, thread_id: str, count: int) -> int:

@@ -48,7 +48,8 @@ class ToolSession:
     `place` is the place of the call's step in its thread: no other step of the thread has it, so that citations
     (`【place:result†name】`) stay unique; `first_result` is the first number that no earlier call of the step has used.
     `tell` takes a piece of what the step shows while the call is under way, as a delta of the step has it, such as
-    `{"outputs": [{"index": 0, "type": "logs", "logs": "1"}]}`.
+    `{"outputs": [{"index": 0, "type": "logs", "logs": "1"}]}`. `made` are the files that came of the thread's earlier
+    calls of the tool, as in `ToolOutput.files`; `used_before` says whether there were any such calls.
     """
 
     run: RunContext
@@ -56,6 +57,8 @@ class ToolSession:
     place: int
     first_result: int = 0
     tell: Tell = to_nobody
+    made: Mapping[str, str] = field(default_factory=dict)
+    used_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.engine.calls import code_of
+from understudy.tools.arguments import code_of
 
 
 @given(st.text())

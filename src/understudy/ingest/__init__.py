@@ -1,0 +1,1 @@
+"""A file's way in: received, kept, taken apart, searchable."""

@@ -1,0 +1,315 @@
+"""The search index of vector stores: passages go in, the best of them come out.
+
+A file is indexed in two steps: its terms first, so that it is soon found by its words, then its vectors. Each write is
+a small transaction, so that nobody waits long for the writer. A file that is added again replaces what was there.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from understudy.ids import new_id
+from understudy.retrieval import bm25, fuse
+from understudy.retrieval.documents import Chunk
+from understudy.retrieval.embed import Embedder
+from understudy.retrieval.terms import TERMS_VERSION, query_terms, terms
+from understudy.storage import chunks as rows
+from understudy.storage import vectors
+from understudy.storage.base import Store
+from understudy.storage.chunks import IndexedFile, StoredChunk
+from understudy.storage.search import IndexedStore, KeywordIndex, VectorIndex
+
+WRITTEN_AT_ONCE = 64
+"""Passages in one transaction: about 15 ms of the writer."""
+REMOVED_AT_ONCE = 256
+CANDIDATES = 200
+"""Passages that each side proposes for a query, before the two are brought into one order."""
+
+Places = Collection[tuple[str, str]]
+"""Files in vector stores: pairs of a store's id and a file's."""
+Fence = Callable[[Connection], None]
+"""Called in every write of a worker; raises LeaseLost when the file is no longer its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How hits are ordered. `hybrid` are a client's own weights, which are applied as reciprocal rank fusion."""
+
+    score_threshold: float = 0.0
+    hybrid: fuse.Weights | None = None
+    rerank: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that was found; `score` is 0 to 1."""
+
+    chunk: StoredChunk
+    score: float
+
+    @property
+    def store_id(self) -> str:
+        return self.chunk.vector_store_id
+
+    @property
+    def file_id(self) -> str:
+        return self.chunk.file_id
+
+    @property
+    def chunk_id(self) -> str:
+        return self.chunk.id
+
+    @property
+    def text(self) -> str:
+        return self.chunk.text
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A query as it is looked for: by its terms, and by its vector if there is an embedder."""
+
+    wanted: list[tuple[str, ...]]
+    vector: bytes | None = None
+
+    @property
+    def terms(self) -> list[str]:
+        return list(dict.fromkeys(term for readings in self.wanted for term in readings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one query found in one store: by terms and by meaning, both 0 to 1."""
+
+    text: Mapping[int, float]
+    dense: Mapping[int, float]
+
+
+T = TypeVar("T")
+
+
+class Index:
+    """Adds, removes and finds passages. Without an embedder it searches by terms alone."""
+
+    def __init__(
+        self, store: Store, keywords: KeywordIndex, nearest: VectorIndex, embedder: Embedder | None = None
+    ) -> None:
+        self._store = store
+        self._keywords = keywords
+        self._nearest = nearest
+        self._embedder = embedder
+
+    # --- passages in -------------------------------------------------------------------------------------------------
+
+    async def add(
+        self, project: str, store_id: str, file_id: str, chunks: Sequence[Chunk], *, fence: Fence | None = None
+    ) -> int:
+        """Index a file whole, in place of what the index has of it; return the bytes that it takes.
+
+        By its words it is found long before this returns. Raises Unavailable if there is no embedding it.
+        """
+        size = await self.add_terms(project, store_id, file_id, chunks, fence=fence)
+        return size + await self.add_vectors(store_id, file_id, fence=fence)
+
+    async def add_terms(
+        self, project: str, store_id: str, file_id: str, chunks: Sequence[Chunk], *, fence: Fence | None = None
+    ) -> int:
+        """Do the first step of `add`: make a file findable by its words. Return the bytes of its text."""
+        await self.remove(store_id, file_id, fence=fence)
+        file = IndexedFile(project, store_id, file_id, TERMS_VERSION, None)
+        await self._write(lambda connection: rows.begin_file(connection, file), fence)
+        for start in range(0, len(chunks), WRITTEN_AT_ONCE):
+            some = [
+                _stored(store_id, file_id, start + offset, chunk)
+                for offset, chunk in enumerate(chunks[start : start + WRITTEN_AT_ONCE])
+            ]
+            cut = await _cut([chunk.text for chunk in some])
+            await self._write(partial(rows.add, keywords=self._keywords, project=project, new=some, terms=cut), fence)
+        return sum(len(chunk.text.encode()) for chunk in chunks)
+
+    async def add_vectors(self, store_id: str, file_id: str, *, fence: Fence | None = None) -> int:
+        """Do the second step of `add`: make a file findable by what it means. Return the bytes of its vectors."""
+        if self._embedder is None:
+            return 0
+        name, place, size = self._embedder.name, 0, 0
+        await self._write(lambda connection: vectors.remove(connection, store_id, file_id), fence)
+        while True:
+            some = await self._store.read(_texts(store_id, file_id, place))
+            if not some:
+                break
+            made = await self._embedder.embed([text for _, _, text in some])
+            block = b"".join(made)
+            block_of = partial(vectors.add, vector_store_id=store_id, file_id=file_id, embedder=name)
+            await self._write(partial(block_of, keys=[key for _, key, _ in some], vectors=block), fence)
+            place, size = some[-1][0] + 1, size + len(block)
+        await self._write(lambda connection: rows.embedded(connection, store_id, file_id, name), fence)
+        return size
+
+    async def remove(self, store_id: str, file_id: str, *, fence: Fence | None = None) -> None:
+        """Forget a file; nothing happens if it is not there."""
+        await self._write(lambda connection: vectors.remove(connection, store_id, file_id), fence)
+        while await self._write(
+            partial(
+                rows.remove,
+                keywords=self._keywords,
+                vector_store_id=store_id,
+                file_id=file_id,
+                limit=REMOVED_AT_ONCE,
+            ),
+            fence,
+        ):
+            pass
+        await self._write(lambda connection: rows.forget_file(connection, store_id, file_id), fence)
+
+    async def remove_store(self, store_id: str) -> None:
+        """Forget all files of a store."""
+        while some := await self._store.read(lambda connection: rows.files(connection, store_id)):
+            for file_id in some:
+                await self.remove(store_id, file_id)
+
+    # --- passages out ------------------------------------------------------------------------------------------------
+
+    async def search(
+        self,
+        project: str,
+        store_ids: Sequence[str],
+        queries: Sequence[str],
+        *,
+        limit: int = 10,
+        ranking: Ranking | None = None,
+        only: Places | None = None,
+    ) -> list[Hit]:
+        """Return the passages that fit the queries best, the best first; each query may bring in its own.
+
+        With `only`, in these files. A passage that lies in two of the stores is found twice, as with the hosted API.
+        Stores that are unknown, empty or another project's give nothing.
+        """
+        ranking = ranking or Ranking()
+        asked = await self._asked(queries)
+        found = await self._store.read(lambda connection: self._find(connection, project, store_ids, asked, only))
+        scores: dict[int, float] = {}
+        for one in found:
+            for key, score in _ordered(one, ranking).items():
+                scores[key] = max(score, scores.get(key, 0.0))
+        best = [key for key in fuse.ranked(scores) if scores[key] >= ranking.score_threshold][:limit]
+        passages = await self._store.read(lambda connection: rows.by_key(connection, best))
+        return [Hit(passages[key], scores[key]) for key in best if key in passages]
+
+    async def chunk(self, store_id: str, file_id: str, chunk_id: str) -> StoredChunk:
+        """Return one passage. Raises NotFound."""
+        return await self._store.read(lambda connection: rows.get(connection, store_id, file_id, chunk_id))
+
+    async def content(self, store_id: str, file_id: str) -> list[StoredChunk]:
+        """Return a file's passages in their order."""
+        return await self._store.read(lambda connection: rows.in_order(connection, store_id, file_id))
+
+    # --- keeping up --------------------------------------------------------------------------------------------------
+
+    async def stale(self, limit: int = 100) -> list[IndexedFile]:
+        """Return files that were indexed by other terms or another embedder than now, or not to their end."""
+        name = self._embedder.name if self._embedder is not None else None
+        return await self._store.read(lambda connection: rows.stale(connection, TERMS_VERSION, name, limit))
+
+    async def reindex(self, file: IndexedFile, *, fence: Fence | None = None) -> None:
+        """Index a stale file anew, from the passages that are stored. It is found by its words all the time."""
+        if file.terms_version != TERMS_VERSION:
+            await self._cut_anew(file, fence)
+        await self.add_vectors(file.vector_store_id, file.file_id, fence=fence)
+
+    # --- within ------------------------------------------------------------------------------------------------------
+
+    async def _cut_anew(self, file: IndexedFile, fence: Fence | None) -> None:
+        place = 0
+        while some := await self._store.read(_texts(file.vector_store_id, file.file_id, place)):
+            cut = await _cut([text for _, _, text in some])
+            await self._write(
+                partial(rows.recut, keywords=self._keywords, file=file, keys=[key for _, key, _ in some], terms=cut),
+                fence,
+            )
+            place = some[-1][0] + 1
+        current = replace(file, terms_version=TERMS_VERSION, embedder=None)
+        await self._write(lambda connection: rows.note(connection, current), fence)
+
+    async def _asked(self, queries: Sequence[str]) -> list[_Query]:
+        wanted = [query_terms(query) for query in queries]
+        if self._embedder is None:
+            return [_Query(one) for one in wanted]
+        made = await self._embedder.embed(queries, urgent=True)
+        return [_Query(one, vector) for one, vector in zip(wanted, made, strict=True)]
+
+    def _find(
+        self, connection: Connection, project: str, store_ids: Sequence[str], asked: list[_Query], only: Places | None
+    ) -> list[_Found]:
+        found: list[_Found] = []
+        for store_id in dict.fromkeys(store_ids):
+            store = rows.store(connection, project, store_id)
+            if store is not None and store.chunks:
+                files = None if only is None else {file_id for store, file_id in only if store == store_id}
+                found += self._find_in(connection, store, asked, files)
+        return found
+
+    def _find_in(
+        self, connection: Connection, store: IndexedStore, asked: list[_Query], files: Collection[str] | None
+    ) -> list[_Found]:
+        near: list[dict[int, float]] = [{} for _ in asked]
+        said = [self._keywords.find(connection, store.number, query.terms, CANDIDATES, files) for query in asked]
+        if self._embedder is not None:
+            name, queries = self._embedder.name, [query.vector for query in asked if query.vector is not None]
+            near = self._nearest.find(connection, store, name, queries, CANDIDATES, files)
+            named = {key for keys in said for key in keys}
+            for known, cosines in zip(
+                near, self._nearest.cosines(connection, store, name, queries, named), strict=True
+            ):
+                known.update(cosines)
+        return [
+            _Found(self._by_terms(connection, store, query, {*keys, *dense}), dense)
+            for query, keys, dense in zip(asked, said, near, strict=True)
+        ]
+
+    def _by_terms(
+        self, connection: Connection, store: IndexedStore, query: _Query, keys: Collection[int]
+    ) -> dict[int, float]:
+        frequencies = self._keywords.frequencies(connection, store.number, query.terms)
+        statistics = bm25.Statistics(store.chunks, store.terms, frequencies)
+        return bm25.scores(query.wanted, rows.terms_by_key(connection, keys), statistics)
+
+    async def _write(self, change: Callable[[Connection], T], fence: Fence | None) -> T:
+        def fenced(connection: Connection) -> T:
+            if fence is not None:
+                fence(connection)
+            return change(connection)
+
+        return await self._store.write(fenced)
+
+
+async def _cut(texts: Sequence[str]) -> list[str]:
+    """Return the terms of each text, with spaces between. Off the loop: a megabyte takes 0.1 s."""
+    return await asyncio.to_thread(lambda: [" ".join(terms(text)) for text in texts])
+
+
+def _stored(store_id: str, file_id: str, place: int, chunk: Chunk) -> StoredChunk:
+    return StoredChunk(
+        id=new_id("chunk"),
+        vector_store_id=store_id,
+        file_id=file_id,
+        place=place,
+        text=chunk.text,
+        start=chunk.start,
+        end=chunk.end,
+        page=chunk.page,
+        heading=chunk.heading,
+        tokens=chunk.tokens,
+    )
+
+
+def _ordered(found: _Found, ranking: Ranking) -> dict[int, float]:
+    if ranking.hybrid is not None:
+        return fuse.by_place(found.text, found.dense, ranking.hybrid)
+    return fuse.fused(found.text, found.dense, fuse.Weights())
+
+
+def _texts(store_id: str, file_id: str, first: int) -> Callable[[Connection], list[tuple[int, int, str]]]:
+    return partial(rows.texts, vector_store_id=store_id, file_id=file_id, first=first, limit=vectors.CHUNKS_PER_BLOCK)

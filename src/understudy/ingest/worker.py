@@ -1,0 +1,218 @@
+"""Takes files of vector stores from the bus, holds them by a lease, and brings each to an end whatever happens.
+
+A job names a file of a store, `vs_…/file-…`: it is taken in, or, if it is gone, what is left of it is removed. A job
+that names only a store removes all that is left of that.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from understudy.bus.base import Bus, Signal
+from understudy.errors import LeaseLost, UnderstudyError
+from understudy.ids import Clock
+from understudy.protocol.vector_stores import FileError
+from understudy.retrieval.documents import Unreadable
+from understudy.storage import vector_store_files, vector_stores
+from understudy.storage.base import Store
+from understudy.storage.faults import StorageFault
+from understudy.storage.vector_store_files import FileRecord
+
+log = logging.getLogger(__name__)
+
+MAX_TRIES = 3
+RENEWALS_PER_LEASE = 3
+STOP_S = 1.5
+UNKNOWN: FileError = {"code": "server_error", "message": "Sorry, something went wrong while the file was read."}
+GIVEN_UP: FileError = {
+    "code": "server_error",
+    "message": f"The server stopped {MAX_TRIES} times while it read this file. Look at it before you add it again.",
+}
+TOO_LATE: FileError = {"code": "server_error", "message": "The vector store expired before the file was read."}
+
+
+class Intake(Protocol):
+    """What is done with a file, and undone."""
+
+    async def take_in(self, held: FileRecord) -> int:
+        """Make a file's passages searchable; return how many bytes they take. Cancelling it stops the work.
+
+        Raises Unreadable; and LeaseLost if somebody else has the file now.
+        """
+        ...
+
+    async def remove(self, store_id: str, file_id: str | None = None) -> None:
+        """Remove the passages of a file, or of all files of a store. May be called again."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A file that is being worked on; `lost` once its lease could not be renewed."""
+
+    file: FileRecord
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class FileWorker:
+    """One of possibly many; `name` tells it from the others."""
+
+    def __init__(
+        self, store: Store, bus: Bus, intake: Intake, clock: Clock, *, name: str, lease_s: float, concurrency: int
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._intake = intake
+        self._clock = clock
+        self._name = name
+        self._lease_s = lease_s
+        self._slots = asyncio.Semaphore(concurrency)
+        self._held: set[_Held] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def serve(self) -> None:
+        """Take jobs until the bus closes."""
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(self._keep_leases())
+            async for job in self._bus.jobs("files"):
+                await self._slots.acquire()
+                if self._stopping:
+                    break
+                task = asyncio.create_task(self._work(job), name=f"file {job}")
+                self._tasks.add(task)
+                task.add_done_callback(self._done)
+            renewing.cancel()
+
+    async def stop(self) -> None:
+        """Hand back what is under way, at once: whoever takes it over need not wait for the lease to lapse."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_S)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        if task.cancelled() or (failure := task.exception()) is None:
+            return
+        if isinstance(failure, StorageFault):
+            log.warning("a file could not be brought to an end; the sweeper will have it tried again. %s", failure)
+        else:
+            log.error("a file could not be brought to an end; the sweeper will see to it", exc_info=failure)
+
+    async def _work(self, job: str) -> None:
+        store_id, _, file_id = job.partition("/")
+        if not file_id:
+            await self._empty_store(store_id)
+            return
+        async with self._bus.signalled(job) as signal:  # first listen, then claim: no signal falls in between
+            file = await self._store.write(lambda connection: self._claim(connection, store_id, file_id))
+            if file is not None:
+                await self._attend(file, signal)
+        await self._empty_file(store_id, file_id)
+        await self._bus.signal(job)
+        await self._bus.signal(store_id)
+
+    def _claim(self, connection: Connection, store_id: str, file_id: str) -> FileRecord | None:
+        """Make a file this worker's own, unless it has no future."""
+        now = self._clock.now()
+        found = vector_stores.find(connection, store_id)
+        if found is None or found[1]:
+            return None
+        file = vector_store_files.claim(connection, store_id, file_id, self._name, now, self._lease_s)
+        if file is None:
+            return None
+        error = TOO_LATE if found[0].has_expired(now) else GIVEN_UP if file.tries > MAX_TRIES else None
+        if error is None:
+            return file
+        vector_store_files.finish(connection, file, error=error)
+        return None
+
+    async def _attend(self, file: FileRecord, signal: Signal) -> None:
+        """Take a file in, and let go of it the moment it is no longer ours."""
+        held = _Held(file)
+        self._held.add(held)
+        working = asyncio.ensure_future(self._take_in(file))
+        called_off = {asyncio.ensure_future(signal.wait()), asyncio.ensure_future(held.lost.wait())}
+        try:
+            await asyncio.wait({working, *called_off}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in called_off:
+                waiting.cancel()
+            if not working.done():
+                working.cancel()
+                await asyncio.wait({working})
+                with suppress(UnderstudyError):
+                    await self._store.write(lambda connection: vector_store_files.hand_back(connection, file))
+            self._held.discard(held)
+        if not working.cancelled():
+            working.result()
+
+    async def _take_in(self, file: FileRecord) -> None:
+        size, error = 0, None
+        try:
+            size = await self._intake.take_in(file)
+        except Unreadable as failure:
+            error = FileError(code=failure.code, message=failure.message)
+        except LeaseLost:
+            log.info("file %s was taken away", file.job)
+            return
+        except StorageFault:
+            raise  # tried again, once the database can be written to
+        except UnderstudyError as failure:
+            error = FileError(code="server_error", message=str(failure))
+        except Exception:
+            log.exception("file %s could not be read on a defect of this server", file.job)
+            error = UNKNOWN
+        await self._store.write(
+            lambda connection: vector_store_files.finish(connection, file, usage_bytes=size, error=error)
+        )
+
+    # --- removing ----------------------------------------------------------------------------------------------------
+
+    async def _empty_file(self, store_id: str, file_id: str) -> None:
+        """Remove what is left of a file that is gone, failed or cancelled."""
+        left = await self._store.read(lambda connection: vector_store_files.is_left_over(connection, store_id, file_id))
+        if left:
+            await self._intake.remove(store_id, file_id)
+            await self._store.write(lambda connection: vector_store_files.note_emptied(connection, store_id, file_id))
+
+    async def _empty_store(self, store_id: str) -> None:
+        """Remove what is left of a store that is gone or has expired."""
+        now = self._clock.now()
+        if await self._store.read(lambda connection: vector_stores.is_to_empty(connection, store_id, now)):
+            await self._intake.remove(store_id)
+            await self._store.write(lambda connection: vector_stores.note_emptied(connection, store_id))
+
+    # --- leases ------------------------------------------------------------------------------------------------------
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / RENEWALS_PER_LEASE)
+            everything = list(self._held)
+            if not everything:
+                continue
+            try:
+                lost = await self._renew(everything)
+            except StorageFault as fault:
+                log.warning("leases of files could not be renewed. %s", fault)
+                continue
+            except Exception:
+                log.exception("leases of files could not be renewed")
+                continue
+            for held in lost:
+                held.lost.set()
+
+    async def _renew(self, everything: list[_Held]) -> list[_Held]:
+        until = self._clock.now() + self._lease_s
+        return await self._store.write(
+            lambda connection: [
+                held for held in everything if not vector_store_files.renew(connection, held.file, until)
+            ]
+        )

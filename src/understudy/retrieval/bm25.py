@@ -1,0 +1,63 @@
+"""Score passages by the terms that they share with a query: Okapi BM25, by the statistics of their store."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from understudy.retrieval.terms import ANY_END
+
+K1 = 0.9
+"""How soon further occurrences of a term stop to count."""
+B = 0.4
+"""How much a long passage must have more of a term than a short one."""
+
+Wanted = Sequence[tuple[str, ...]]
+"""A query as `terms.query_terms` gives it: each entry holds the terms that may stand for one word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Of one store: its passages, all their terms, and in how many passages each wanted term is."""
+
+    passages: int
+    terms: int
+    frequencies: Mapping[str, int]
+
+    @property
+    def mean_length(self) -> float:
+        return max(1.0, self.terms / max(1, self.passages))
+
+
+def rarity(statistics: Statistics, readings: tuple[str, ...]) -> float:
+    """Return how much a word tells (idf): that of its most frequent reading."""
+    frequency = max(statistics.frequencies.get(term, 0) for term in readings)
+    passages = max(statistics.passages, frequency)
+    return math.log(1 + (passages - frequency + 0.5) / (frequency + 0.5))
+
+
+def scores(wanted: Wanted, passages: Mapping[int, str], statistics: Statistics) -> dict[int, float]:
+    """Return the score of each passage (key to terms with spaces between), 0 to 1.
+
+    1 would be a passage that is full of every word of the query: the sum is divided by the most it could be.
+    """
+    words = [(readings, rarity(statistics, readings)) for readings in wanted]
+    most = sum(weight for _, weight in words) * (K1 + 1)
+    if not most:
+        return dict.fromkeys(passages, 0.0)
+    looked_for = frozenset(term for readings in wanted for term in readings)
+    beginnings = tuple(term[:-1] for term in looked_for if term.endswith(ANY_END))
+    found: dict[int, float] = {}
+    for key, text in passages.items():
+        cut = text.split(" ")
+        counts = Counter(filter(looked_for.__contains__, cut))
+        for beginning in beginnings:
+            counts[beginning + ANY_END] = sum(term.startswith(beginning) for term in cut)
+        length = 1 - B + B * len(cut) / statistics.mean_length
+        found[key] = sum(_share(counts, readings, length) * weight for readings, weight in words) / most
+    return found
+
+
+def _share(counts: Mapping[str, int], readings: tuple[str, ...], length: float) -> float:
+    count = sum(counts[term] for term in readings)
+    return count * (K1 + 1) / (count + K1 * length)

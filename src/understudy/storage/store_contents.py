@@ -1,0 +1,71 @@
+"""Changes of what vector stores hold, each whole within one transaction. What there is to do then, jobs tell."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from understudy.errors import FilesNotFound
+from understudy.ids import new_id
+from understudy.protocol.base import Metadata
+from understudy.protocol.vector_stores import ChunkingStrategy, ExpiresAfter, auto_chunking
+from understudy.storage import files, vector_store_files, vector_stores
+from understudy.storage.vector_store_files import Addition
+from understudy.storage.vector_stores import StoreRecord
+
+
+@dataclass(frozen=True, slots=True)
+class NewStore:
+    """What a vector store is made from."""
+
+    file_ids: Sequence[str] = ()
+    name: str | None = None
+    description: str | None = None
+    expires_after: ExpiresAfter | None = None
+    chunking_strategy: ChunkingStrategy = field(default_factory=auto_chunking)
+    metadata: Metadata | None = None
+
+
+def make(connection: Connection, project: str, given: NewStore, now: float) -> tuple[StoreRecord, list[str]]:
+    """Make a store with its first files; return it and the jobs to be enqueued. Raises FilesNotFound."""
+    moment = int(now)
+    store = StoreRecord(
+        id=new_id("vector_store"),
+        created_at=moment,
+        name=given.name,
+        description=given.description,
+        expires_after=given.expires_after,
+        expires_at=vector_stores.expiry(given.expires_after, moment),
+        last_active_at=moment,
+        metadata=given.metadata or {},
+    )
+    vector_stores.add(connection, project, store)
+    additions = [Addition(file_id, given.chunking_strategy) for file_id in given.file_ids]
+    return store, _add(connection, project, store.id, additions, now)
+
+
+def fill(connection: Connection, project: str, store_id: str, additions: Sequence[Addition], now: float) -> list[str]:
+    """Put files into a store; return the jobs to be enqueued.
+
+    Raises NotFound, FilesNotFound, and InvalidRequest if the store has expired.
+    """
+    vector_stores.lock(connection, project, store_id, now)
+    jobs = _add(connection, project, store_id, additions, now)
+    vector_stores.touch(connection, [store_id], now)
+    return jobs
+
+
+def _add(connection: Connection, project: str, store_id: str, additions: Sequence[Addition], now: float) -> list[str]:
+    if not additions:
+        return []
+    refuse_unknown_files(connection, project, [addition.file_id for addition in additions], now)
+    return vector_store_files.add(connection, project, store_id, additions, now)
+
+
+def refuse_unknown_files(connection: Connection, project: str, file_ids: Iterable[str], now: float) -> None:
+    """Raise FilesNotFound if some of the files are not there."""
+    wanted = list(dict.fromkeys(file_ids))
+    known = files.find(connection, project, wanted, now)
+    missing = [file_id for file_id in wanted if file_id not in known]
+    if missing:
+        raise FilesNotFound(missing)
