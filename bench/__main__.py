@@ -66,14 +66,14 @@ def _long_thread(folder: Path, model: Listening) -> None:
 def _library(folder: Path, model: str) -> None:
     with understudy(folder / "library", model) as server:
         files = library.upload(server.url, 200, 20_000)
-        wall, p99 = asyncio.run(library.batch(server.url, files))
+        wall, p99 = uvloop.run(library.batch(server.url, files))
         row("200 files of 20 kB in one batch", wall, "s", 90)
         row("unrelated GETs meanwhile, p99", p99, "ms", 100)
         row("memory of the server, at most", memory_mb(server, "VmHWM"), "MB")
 
 
 def _files() -> None:
-    told = asyncio.run(parsing.reading(parsing.book()))
+    told = uvloop.run(parsing.reading(parsing.book()))
     row("151-page Korean PDF, read and cut", told["pages"], "pages/s", 50, at_least=True)
     row("1 MB of Korean text, read and cut, auto", told["auto"], "s", 1)
     row("the same, static 800/400", told["static"], "s", 1)
@@ -91,7 +91,7 @@ def main() -> None:
         _long_thread(Path(folder), model)
         _library(Path(folder), model.url)
     _files()
-    asyncio.run(sandbox.measure(Settings()))
+    uvloop.run(sandbox.measure(Settings()))
 
 
 if __name__ == "__main__":

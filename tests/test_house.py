@@ -17,7 +17,7 @@ MAX_FUNCTION_LINES_P90 = 30
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "handler", "impl", "data", "misc", "common"}
 
 EVERYWHERE = {"protocol", "errors", "ids", "logs", ""}  # "" is the package itself: its version
-COMMANDS = {"backup", "cli", "connections", "serve", "demo", "doctor", "model_download", "keys", "__main__"}
+COMMANDS = {"backup", "chat", "cli", "connections", "serve", "demo", "doctor", "model_download", "keys", "__main__"}
 COMMANDS |= {"sandbox_setup"}
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
