@@ -6,8 +6,14 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
+# what runs against PostgreSQL and NATS too: a representative part, and all that knows nothing of the set-up
+SAME := tests/flows/test_golden.py tests/flows/test_streaming.py tests/flows/test_follow.py tests/api/test_requests.py tests/engine/test_worker.py
+ALL_SAME := tests/api tests/flows tests/engine tests/keys/test_projects.py
+SEED ?= 4711
+ROUNDS ?= 20
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo bench test test-all test-fast lint format docs pins vendored model node browser sandbox clean
+.PHONY: help install demo bench chaos test test-all test-fast lint format docs pins vendored model node browser sandbox clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -18,10 +24,15 @@ demo: install  ## see an assistant work, in three languages, on the embedded mod
 	$(BIN)/understudy demo
 
 test: .venv/dev.stamp model node browser sandbox lint  ## the suite, with the embedded model
+	$(BIN)/pytest -q --setup=scaled -m "not slow" $(SAME)
 	$(BIN)/pytest -m "not slow"
 
 test-all: .venv/dev.stamp model node browser sandbox lint  ## the suite and what takes long
+	$(BIN)/pytest -q --setup=scaled -m "not model and not sdk" $(ALL_SAME)
 	$(BIN)/pytest
+
+chaos: .venv/dev.stamp  ## many clients on a cluster whose processes die and hang (minutes; SEED and ROUNDS may be given)
+	$(BIN)/python -m tests.chaos --seed $(SEED) --rounds $(ROUNDS)
 
 test-fast: .venv/dev.stamp  ## the suite without the model and without other SDKs
 	$(BIN)/pytest -m "not model and not slow and not sdk"

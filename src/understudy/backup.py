@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from understudy.config import Settings
+from understudy.errors import ConfigurationError
 from understudy.files.folder import Copies, local_folder, remove_others
 from understudy.storage import backup, folder
+from understudy.topology import keeps_in_file
 
 
 def save(settings: Settings, target: Path) -> str:
@@ -40,4 +42,9 @@ def restore(settings: Settings, source: Path, *, force: bool) -> str:
 
 
 def _database(settings: Settings) -> Path:
+    if not keeps_in_file(settings):
+        raise ConfigurationError(
+            "the database is PostgreSQL's: back it up with its own tools (`pg_dump`, `pg_restore`); "
+            "docs/deployment.md says how"
+        )
     return Path(settings.database_url.removeprefix("sqlite:///"))

@@ -32,16 +32,17 @@ from understudy.config_values import (
     MiB,
     Seconds,
     UpperCase,
+    database_place,
     default_cache_dir,
     default_data_dir,
     default_database,
     default_files,
     files_place,
     long_enough,
+    nats_servers,
     proxies,
     root_path_of,
     split,
-    sqlite_url,
     web_origins,
 )
 from understudy.errors import ConfigurationError
@@ -94,9 +95,30 @@ class Settings(BaseSettings):
     config: Annotated[Folder | None, About("TOML file with settings, upstreams and routes.", "a file's path")] = None
     database_url: Annotated[
         str,
-        AfterValidator(sqlite_url),
-        About("Where assistants, threads and runs are stored.", "sqlite:///PATH (this version stores in SQLite only)"),
+        AfterValidator(database_place),
+        About(
+            "Where assistants, threads and runs are stored.",
+            "sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME",
+        ),
     ] = Field(default_factory=default_database, repr=False)
+    database_connections: Annotated[
+        int,
+        Field(ge=2, le=1000),
+        About("Connections to PostgreSQL that this process may open.", "a whole number from 2 to 1000"),
+    ] = 16
+    bus_url: Annotated[
+        str | None,
+        AfterValidator(nats_servers),
+        About(
+            "NATS with JetStream, for jobs and events of many servers and workers; unset: within the one server.",
+            "nats://USER:PASSWORD@HOST:PORT, or several, separated by commas",
+        ),
+    ] = Field(default=None, repr=False)
+    bus_name: Annotated[
+        str,
+        Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"),
+        About("What this cluster's subjects at NATS begin with.", "up to 32 letters a-z, digits and underscores"),
+    ] = "understudy"
     files_url: Annotated[
         str,
         AfterValidator(files_place),

@@ -58,9 +58,15 @@ def files_place(url: str) -> str:
     return url
 
 
-def sqlite_url(url: str) -> str:
-    if not url.startswith("sqlite:///") or url == "sqlite:///":
-        raise ValueError("not a SQLite URL")
+def database_place(url: str) -> str:
+    if not re.fullmatch(r"sqlite:///.+|postgresql://[^/]*/.+", url):
+        raise ValueError("not a database's URL")
+    return url
+
+
+def nats_servers(url: str | None) -> str | None:
+    if url is not None and not re.fullmatch(r"(nats|tls)://[^,/\s]+(,(nats|tls)://[^,/\s]+)*", url):
+        raise ValueError("not NATS's URL")
     return url
 
 

@@ -1,5 +1,6 @@
 """`understudy doctor`: look at everything the server needs, and say what is missing and how to mend it."""
 
+import asyncio
 import shutil
 import sqlite3
 import sys
@@ -15,6 +16,7 @@ from understudy.config import Settings, models_config
 from understudy.config_file import without_password
 from understudy.errors import UnderstudyError
 from understudy.inference.dialect import Upstream
+from understudy.topology import keeps_in_file
 
 _MIN_PYTHON = (3, 11)
 _MIN_FREE_BYTES = 200 * 1024 * 1024
@@ -88,6 +90,8 @@ def _data_dir(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Finding:
+    if not keeps_in_file(settings):
+        return _shared_database(settings)
     path = Path(settings.database_url.removeprefix("sqlite:///"))
     if not path.exists():
         return Finding("database", "ok", f"{path} (will be made)")
@@ -99,6 +103,24 @@ def _database(settings: Settings) -> Finding:
     if trouble != "ok":
         return Finding("database", "broken", f"{path}: {trouble}", "restore a copy, or give another --data-dir")
     return Finding("database", "ok", str(path))
+
+
+def _shared_database(settings: Settings) -> Finding:
+    from understudy.app import store_of
+
+    async def look() -> None:
+        store = store_of(settings)
+        try:
+            await store.open()
+        finally:
+            await store.close()
+
+    place = without_password(settings.database_url)
+    try:
+        asyncio.run(look())
+    except UnderstudyError as problem:
+        return Finding("database", "broken", f"{place}: {problem}", "docs/deployment.md says how it is set up")
+    return Finding("database", "ok", f"{place}, with this version's schema")
 
 
 def _disk(settings: Settings) -> Finding:
@@ -126,7 +148,7 @@ def _port(settings: Settings) -> Finding:
 
 def _keys(settings: Settings) -> Finding:
     """A server that others can reach does not start without keys."""
-    from understudy.app import is_for_this_machine
+    from understudy.api.webpages import is_for_this_machine
 
     try:
         reachable = not is_for_this_machine(settings.host)

@@ -14,6 +14,7 @@ from tests.storage import (
     lists_contract,
     pages_contract,
     queries_contract,
+    races_contract,
     store_contract,
     vector_stores_contract,
 )
@@ -146,6 +147,10 @@ class TestCursorsMarkPlaces(pages_contract.CursorsMarkPlaces):
 
 
 class TestEveryListIsInOrder(pages_contract.EveryListIsInOrder):
+    pass
+
+
+class TestRacesHaveOneWinner(races_contract.RacesHaveOneWinner):
     pass
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 UNKNOWN: LastError = {"code": "server_error", "message": "Sorry, something went wrong."}
 RENEWALS_PER_LEASE = 3
+RENEWED_AT_ONCE = 50
 STOP_S = 1.5
 CALL_OFF_S = 1.0
 """How long a drive that is called off may take to let go of its upstream."""
@@ -59,14 +62,21 @@ class Worker:
         """Take jobs until the bus closes."""
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._keep_leases())
-            async for run_id in self._bus.jobs():
-                await self._slots.acquire()
-                if self._stopping:
-                    break
+            async for run_id in self._jobs():
                 task = asyncio.create_task(self._work(run_id), name=f"run {run_id}")
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
             renewing.cancel()
+
+    async def _jobs(self) -> AsyncGenerator[str, None]:
+        """Take a job only when there is room for it: what waits may be another worker's."""
+        async with aclosing(self._bus.jobs()) as jobs:
+            while True:
+                await self._slots.acquire()
+                run_id = await anext(jobs, None)
+                if run_id is None or self._stopping:
+                    return
+                yield run_id
 
     async def stop(self) -> None:
         """Hand back what is under way, at once: whoever takes it over need not wait for the lease to lapse."""
@@ -90,6 +100,7 @@ class Worker:
         logs.tag(run_id=run_id)
         async with self._bus.signalled(run_id) as signal:  # first listen, then claim: no signal falls in between
             change = await self._store.write(lambda connection: self._claim(connection, run_id))
+            await self._bus.taken(run_id)
             if change is None:
                 return
             run = change.run
@@ -192,21 +203,26 @@ class Worker:
             everything = list(self._held)
             if not everything:
                 continue
-            until = self._clock.now() + self._lease_s
             try:
-                lost = await self._store.write(
-                    lambda connection, everything=everything, until=until: [  # type: ignore[misc]
-                        held for held in everything if not runs.renew(connection, held.run, until)
-                    ]
-                )
+                lost = await self._renew(everything)
             except StorageFault as fault:
                 log.warning("leases could not be renewed. %s", fault)
                 continue
             except Exception:
                 log.exception("leases could not be renewed")
                 continue
-            for held in lost:
-                held.lost.set()  # not through the bus: whoever has the run now would hear it too
+            for held in everything:
+                if held.run.id in lost:
+                    held.lost.set()  # not through the bus: whoever has the run now would hear it too
+
+    async def _renew(self, held: Sequence[_Held]) -> set[str]:
+        """Renew in batches: one that meets many commits of the same runs would often have to be made anew."""
+        lost: set[str] = set()
+        for batch in (held[start : start + RENEWED_AT_ONCE] for start in range(0, len(held), RENEWED_AT_ONCE)):
+            mine = [each.run for each in batch]
+            until = self._clock.now() + self._lease_s
+            lost |= await self._store.write(partial(runs.renew_all, held=mine, lease_until=until))
+        return lost
 
 
 def _has_rested(driving: asyncio.Future[bool]) -> bool:

@@ -6,7 +6,8 @@ that names only a store removes all that is left of that.
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -79,14 +80,21 @@ class FileWorker:
         """Take jobs until the bus closes."""
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._keep_leases())
-            async for job in self._bus.jobs("files"):
-                await self._slots.acquire()
-                if self._stopping:
-                    break
+            async for job in self._jobs():
                 task = asyncio.create_task(self._work(job), name=f"file {job}")
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
             renewing.cancel()
+
+    async def _jobs(self) -> AsyncGenerator[str, None]:
+        """Take a job only when there is room for it: what waits may be another worker's."""
+        async with aclosing(self._bus.jobs("files")) as jobs:
+            while True:
+                await self._slots.acquire()
+                job = await anext(jobs, None)
+                if job is None or self._stopping:
+                    return
+                yield job
 
     async def stop(self) -> None:
         """Hand back what is under way, at once: whoever takes it over need not wait for the lease to lapse."""
@@ -110,9 +118,11 @@ class FileWorker:
         store_id, _, file_id = job.partition("/")
         if not file_id:
             await self._empty_store(store_id)
+            await self._bus.taken(job, "files")
             return
         async with self._bus.signalled(job) as signal:  # first listen, then claim: no signal falls in between
             file = await self._store.write(lambda connection: self._claim(connection, store_id, file_id))
+            await self._bus.taken(job, "files")
             if file is not None:
                 await self._attend(file, signal)
         await self._empty_file(store_id, file_id)

@@ -13,6 +13,9 @@ ERROR = "error"
 RUN_ENDS = frozenset(f"thread.run.{status}" for status in FINAL)
 """Events after which a run has no further ones."""
 
+BEGINNINGS = frozenset({"thread.created", "thread.run.created"})
+"""Events with which a run's stream begins."""
+
 STREAM_ENDS = RUN_ENDS | {"thread.run.requires_action"}
 """Events after which a client's stream ends."""
 

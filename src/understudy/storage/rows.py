@@ -78,6 +78,11 @@ def allot_in_project(connection: Connection, project: str, count: int = 1) -> in
     return int(place) - count + 1
 
 
+def lock_project(connection: Connection, project: str) -> None:
+    """Keep others who lock the project from changing anything until this transaction ends: for limits on sums."""
+    allot_in_project(connection, project, 0)
+
+
 def page(
     connection: Connection,
     table: Table,

@@ -1,5 +1,6 @@
 """Queries on runs, with the lease by which one worker at a time holds a run."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -178,11 +179,30 @@ def renew(connection: Connection, run: RunRecord, lease_until: float) -> bool:
     return connection.execute(_RENEW, values).rowcount == 1
 
 
+def renew_all(connection: Connection, held: Collection[RunRecord], lease_until: float) -> set[str]:
+    """Extend the leases of one worker on many runs; return the ids of those that are no longer its own."""
+    attempts = {run.id: run.attempt for run in held}
+    mine = (runs.c.id.in_(attempts), runs.c.status == "in_progress")
+    own = {
+        row.id
+        for row in connection.execute(select(runs.c.id, runs.c.attempt).where(*mine))
+        if attempts[row.id] == row.attempt
+    }
+    connection.execute(update(runs).where(runs.c.id.in_(own)).values(lease_until=lease_until))
+    return set(attempts) - own
+
+
 def hand_back(connection: Connection, run: RunRecord) -> bool:
     """End a worker's lease as if the run had never been claimed; False if it was no longer its own."""
     held = (runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.status == "in_progress")
     values = {"lease_until": 0.0, "tries": runs.c.tries - 1}
     return connection.execute(update(runs).where(*held).values(values)).rowcount == 1
+
+
+def be_patient(connection: Connection, run: RunRecord, lease_until: float) -> bool:
+    """Give a queued run's job more time to be taken; False if somebody was quicker, be it another sweeper."""
+    unchanged = (runs.c.id == run.id, runs.c.status == "queued", runs.c.lease_until == run.lease_until)
+    return connection.execute(update(runs).where(*unchanged).values(lease_until=lease_until)).rowcount == 1
 
 
 def set_metadata(connection: Connection, run_id: str, metadata: dict[str, str]) -> None:
