@@ -40,15 +40,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": EVERYWHERE | {"config_file", "config_values", "inference"},
     "config_file": EVERYWHERE | {"inference.dialect"},
     "config_values": EVERYWHERE,
+    "config_models": EVERYWHERE | {"config", "config_file", "inference"},
     "topology": EVERYWHERE | {"config", "storage", "bus.base"},
     "app": EVERYWHERE
-    | {"topology", "config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
+    | {
+        "topology",
+        "config",
+        "config_models",
+        "api",
+        "engine",
+        "ingest",
+        "tools",
+        "storage",
+        "bus",
+        "files",
+        "inference",
+    }
     | {"retrieval", "sandbox", "metrics", "playground"},
     "testing": EVERYWHERE | {"bus", "engine", "files", "inference", "sandbox.base", "storage", "tools"},
 } | {
     command: EVERYWHERE
     | COMMANDS
-    | {"app", "config", "topology", "config_file", "files", "inference", "sandbox", "storage"}
+    | {"app", "config", "topology", "config_file", "config_models", "files", "inference", "sandbox", "storage"}
     for command in COMMANDS
 }
 
@@ -69,7 +82,7 @@ ADAPTERS = {
     "retrieval.embed_endpoint",
 }
 ONLY_APP_NAMES_ADAPTERS = "app"
-CONFIG_IS_FOR = COMMANDS | {"app", "config", "topology"}
+CONFIG_IS_FOR = COMMANDS | {"app", "config", "config_models", "topology"}
 
 
 def module_of(file: Path) -> str:

@@ -45,7 +45,8 @@ from understudy.api.limits import RootPath, TimeLimit
 from understudy.api.requests import Services
 from understudy.bus.base import Bus
 from understudy.bus.local import LocalBus
-from understudy.config import Settings, models_config
+from understudy.config import Settings
+from understudy.config_models import models_config
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.loop import Loop
@@ -96,7 +97,7 @@ from understudy.storage.sqlite import SqliteStore, sqlite_path
 from understudy.tools.base import Toolbox
 from understudy.tools.code_interpreter import CodeInterpreter
 from understudy.tools.file_search import FileSearch
-from understudy.topology import Role, check_scale, condition, keeps_in_file
+from understudy.topology import Role, check_scale, condition, is_for_this_machine, keeps_in_file
 
 log = logging.getLogger(__name__)
 
@@ -342,7 +343,7 @@ def _keyring(settings: Settings, store: Store, clock: SystemClock) -> Keyring:
 
 async def _refuse_strangers(host: str, keyring: Keyring) -> None:
     """Raise ConfigurationError if others can reach a server without keys."""
-    if not await keyring.are_on() and not await asyncio.to_thread(webpages.is_for_this_machine, host):
+    if not await keyring.are_on() and not await asyncio.to_thread(is_for_this_machine, host):
         raise ConfigurationError(
             f"host is {host!r}, which others can reach, and there is no API key yet: "
             "make one with `understudy keys create`, or set UNDERSTUDY_API_KEY"

@@ -1,7 +1,9 @@
 """Which processes make up a deployment, what has to lie between them, and how that is."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Mapping
+from ipaddress import ip_address
 from typing import Any, Literal, Protocol
 
 from understudy import __version__
@@ -31,6 +33,12 @@ class FileBytes(Protocol):
 def keeps_in_file(settings: Settings) -> bool:
     """Tell whether the database is a file of one server's own, not a server that many share."""
     return settings.database_url.startswith("sqlite:")
+
+
+def is_for_this_machine(host: str) -> bool:
+    """Tell whether nobody else can reach a server on this host. Raises OSError for a name that leads nowhere."""
+    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return all(ip_address(str(place[0]).partition("%")[0]).is_loopback for *_, place in found)
 
 
 def check_scale(settings: Settings, *, alone: bool) -> None:
