@@ -273,7 +273,7 @@ def _pieces(lines: list[str], language: str) -> Iterator[str]:
 
 
 class _Index(HTMLParser):
-    """The entries of a DocBook index: their words, below those of the entry that they stand under, and their targets."""
+    """The entries of a DocBook index: their words, below those of the entry above them, and their targets."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -45,10 +45,10 @@ from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
 from understudy.errors import ConfigurationError
 from understudy.ids import SystemClock
-from understudy.ingest.index import Index
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
+from understudy.ingest.index import Index
 from understudy.metrics import Metrics
 from understudy.retrieval.embed import Embedder
 from understudy.retrieval.embed_endpoint import EndpointEmbedder
