@@ -6,8 +6,14 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
+# what runs against PostgreSQL and NATS too: a representative part, and all that knows nothing of the set-up
+SAME := tests/flows/test_golden.py tests/flows/test_streaming.py tests/flows/test_follow.py tests/api/test_requests.py tests/engine/test_worker.py
+ALL_SAME := tests/api tests/flows tests/engine tests/keys/test_projects.py
+SEED ?= 4711
+ROUNDS ?= 20
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo bench test test-all test-fast lint format docs pins vendored model node browser clean
+.PHONY: help install demo bench chaos test test-all test-fast lint format docs pins vendored model node browser sandbox clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -17,11 +23,16 @@ install: .venv/runtime.stamp  ## set up .venv, so that .venv/bin/understudy serv
 demo: install  ## see an assistant work, in three languages, on the embedded model
 	$(BIN)/understudy demo
 
-test: .venv/dev.stamp model node browser lint  ## the suite, with the embedded model
+test: .venv/dev.stamp model node browser sandbox lint  ## the suite, with the embedded model
+	$(BIN)/pytest -q --setup=scaled -m "not slow" $(SAME)
 	$(BIN)/pytest -m "not slow"
 
-test-all: .venv/dev.stamp model node browser lint  ## the suite and what takes long
+test-all: .venv/dev.stamp model node browser sandbox lint  ## the suite and what takes long
+	$(BIN)/pytest -q --setup=scaled -m "not model and not sdk" $(ALL_SAME)
 	$(BIN)/pytest
+
+chaos: .venv/dev.stamp  ## many clients on a cluster whose processes die and hang (minutes; SEED and ROUNDS may be given)
+	$(BIN)/python -m tests.chaos --seed $(SEED) --rounds $(ROUNDS)
 
 test-fast: .venv/dev.stamp  ## the suite without the model and without other SDKs
 	$(BIN)/pytest -m "not model and not slow and not sdk"
@@ -67,6 +78,16 @@ browser:
 	    (apt-get update && apt-get install -y --no-install-recommends chromium)) >/dev/null 2>&1 || \
 	    echo "skipped: chromium could not be installed, so the tests with a browser will not run"; \
 	else echo "skipped: chromium is missing (install it as root), so the tests with a browser will not run"; fi
+
+# the tests that run code need it; they skip, and say so, where there is no jail
+sandbox: install
+	@if command -v bwrap >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  (apt-get install -y --no-install-recommends bubblewrap || \
+	    (apt-get update && apt-get install -y --no-install-recommends bubblewrap)) >/dev/null 2>&1 || \
+	    echo "skipped: bubblewrap could not be installed, so the tests that run code will not run"; \
+	else echo "skipped: bubblewrap is missing (install it as root), so the tests that run code will not run"; fi
+	@$(BIN)/understudy sandbox setup || echo "skipped: the tests that run code will not run"
 
 .venv/runtime.stamp: requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'

@@ -22,6 +22,7 @@ An empty variable counts as not set. Paths in the file are relative to the file.
 DEFAULTS = {
     "data_dir": "`~/.local/share/understudy`, or the platform's like",
     "cache_dir": "`~/.cache/understudy`, or the platform's like",
+    "sandbox_dir": "`sandbox` in the cache folder; `/var/cache/understudy/sandbox` for root with a closed home",
     "database_url": "`understudy.sqlite3` in the data folder",
 }
 

@@ -1,20 +1,39 @@
 """Fixtures that every room of the suite shares: a scripted upstream, the real server, clients of it."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import openai
 import pytest
+from tests.harness import setups
 from tests.harness.server import Server
 from tests.harness.upstream import Upstream
 from tests.harness.wire import Wire
 
+if TYPE_CHECKING:
+    from tests.harness.nats import Nats
+    from tests.harness.postgres import Postgres
+
 MakeServer = Callable[..., Server]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the caller choose what servers stand on."""
+    chosen = os.environ.get("UNDERSTUDY_TEST_SETUP", setups.NAMES[0])
+    parser.addoption("--setup", choices=setups.NAMES, default=chosen, help="what servers and engines stand on")
+
+
+def pytest_unconfigure() -> None:
+    """End what was started for the whole session."""
+    setups.close()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let the SDK say that the API is deprecated; every other warning stays an error."""
+    setups.choose(config.getoption("--setup"))
     config.addinivalue_line("filterwarnings", "ignore:The Assistants API is deprecated:DeprecationWarning")
     config.addinivalue_line("filterwarnings", "ignore:deprecated$:DeprecationWarning")
 
@@ -36,8 +55,21 @@ def upstream(_upstream: Upstream) -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="session")
+def postgres_server() -> "Postgres":
+    """Return a PostgreSQL of the suite's own, on which every test makes its databases."""
+    return setups.postgres()
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> "Nats":
+    """Return a NATS of the suite's own; whoever uses it takes a prefix of its own."""
+    return setups.nats()
+
+
+@pytest.fixture(scope="session")
 def _server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("shared") / "data", _upstream.url).start()
+    folder = tmp_path_factory.mktemp("shared") / "data"
+    server = Server(folder, _upstream.url, setups.settings_of_a_server()).start()
     yield server
     server.close()
     assert "Traceback" not in server.stderr, server.stderr
@@ -56,7 +88,8 @@ def make_server(upstream: Upstream, tmp_path: Path) -> Iterator[MakeServer]:
     numbers = itertools.count()
 
     def make(**settings: str) -> Server:
-        server = Server(tmp_path / f"data{next(numbers)}", upstream.url, settings)
+        given = setups.settings_of_a_server() | settings
+        server = Server(tmp_path / f"data{next(numbers)}", upstream.url, given)
         started.append(server)
         return server.start()
 

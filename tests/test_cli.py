@@ -81,7 +81,10 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(environment: Mapping[st
         "doctor",
         "keys",
         "models",
+        "migrate",
         "restore",
+        "worker",
+        "sandbox",
         "serve",
     }
     heavy = "{'fastapi', 'openai', 'pydantic', 'sqlalchemy', 'uvicorn', 'asyncio'} & set(sys.modules)"

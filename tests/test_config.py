@@ -92,7 +92,13 @@ def test_sizes_may_have_units() -> None:
         ("run_expiry_s", "0"),
         ("lease_s", "nan"),
         ("model_url", "localhost:11434"),
-        ("database_url", "postgresql://db/understudy"),
+        ("database_url", "mysql://db/understudy"),
+        ("database_url", "postgresql://db"),
+        ("files_url", "/var/files"),
+        ("files_url", "file://relative"),
+        ("files_url", "s3://"),
+        ("files_url", "s3://bucket/?a=b"),
+        ("files_url", "gs://bucket"),
         ("log_level", "loud"),
         ("strict_beta_header", "perhaps"),
         ("max_body_bytes", "big"),
@@ -126,7 +132,7 @@ def test_origins_are_a_list_however_they_come(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_a_password_in_a_url_is_not_repeated() -> None:
-    assert "hunter2" not in complaint(database_url="postgresql://me:hunter2@db/x")
+    assert "hunter2" not in complaint(database_url="postgres://me:hunter2@db/x")
 
 
 @pytest.mark.parametrize(

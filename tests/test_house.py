@@ -18,6 +18,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "handler", "
 
 EVERYWHERE = {"protocol", "errors", "ids", "logs", ""}  # "" is the package itself: its version
 COMMANDS = {"backup", "chat", "cli", "connections", "serve", "demo", "doctor", "model_download", "keys", "__main__"}
+COMMANDS |= {"sandbox_setup"}
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
@@ -36,26 +37,39 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ingest": EVERYWHERE | {"storage", "bus.base", "files", "retrieval", "tools"},
     "api": EVERYWHERE | {"engine", "ingest", "storage", "files", "bus.base", "inference.base"},  # the ports: as types
     "playground": {"protocol"},
-    "config": EVERYWHERE | {"config_file", "inference"},
+    "config": EVERYWHERE | {"config_file", "config_values", "inference"},
     "config_file": EVERYWHERE | {"inference.dialect"},
+    "config_values": EVERYWHERE,
+    "topology": EVERYWHERE | {"config", "storage", "bus.base"},
     "app": EVERYWHERE
-    | {"config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
+    | {"topology", "config", "api", "engine", "ingest", "tools", "storage", "bus", "files", "inference"}
     | {"retrieval", "sandbox", "metrics", "playground"},
     "testing": EVERYWHERE | {"bus", "engine", "files", "inference", "sandbox.base", "storage", "tools"},
-} | {command: EVERYWHERE | COMMANDS | {"app", "config", "config_file", "inference", "storage"} for command in COMMANDS}
+} | {
+    command: EVERYWHERE
+    | COMMANDS
+    | {"app", "config", "topology", "config_file", "files", "inference", "sandbox", "storage"}
+    for command in COMMANDS
+}
 
 ADAPTERS = {
     "storage.sqlite",
+    "storage.postgres",
     "bus.local",
+    "bus.nats",
     "inference.openai_compatible",
     "inference.constrained",
     "inference.embedded",
     "files.store",
     "storage.search_sqlite",
+    "storage.search_postgres",
     "storage.nearest",
+    "sandbox.bubblewrap",
+    "retrieval.embed_local",
+    "retrieval.embed_endpoint",
 }
 ONLY_APP_NAMES_ADAPTERS = "app"
-CONFIG_IS_FOR = COMMANDS | {"app", "config"}
+CONFIG_IS_FOR = COMMANDS | {"app", "config", "topology"}
 
 
 def module_of(file: Path) -> str:

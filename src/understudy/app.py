@@ -4,13 +4,13 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from understudy import __version__
 from understudy.api import (
@@ -43,6 +43,7 @@ from understudy.api.access import Access, Meter
 from understudy.api.keyring import Keyring
 from understudy.api.limits import RootPath, TimeLimit
 from understudy.api.requests import Services
+from understudy.bus.base import Bus
 from understudy.bus.local import LocalBus
 from understudy.config import Settings, models_config
 from understudy.engine.conversation import Conversations
@@ -65,6 +66,7 @@ from understudy.ingest.index import Index
 from understudy.ingest.intake import FileIntake
 from understudy.ingest.library import VectorLibrary
 from understudy.ingest.parsing import Parsing
+from understudy.ingest.reindexing import Reindexing
 from understudy.ingest.search import Search
 from understudy.ingest.stores import VectorStores
 from understudy.ingest.sweeper import FileSweeper
@@ -75,21 +77,30 @@ from understudy.ingest.worker import FileWorker
 from understudy.metrics import Metrics
 from understudy.playground import page
 from understudy.retrieval import cite
+from understudy.retrieval.embed import Embedder
+from understudy.retrieval.embed_endpoint import EndpointEmbedder
 from understudy.retrieval.embed_local import LocalEmbedder
+from understudy.retrieval.rerank import EndpointReranker
+from understudy.sandbox.bubblewrap import BubblewrapSandbox, SandboxSettings
+from understudy.sandbox.environment import default_folder
+from understudy.sandbox.limits import Limits
+from understudy.sandbox.pool import PoolSize
 from understudy.storage import folder, loose_bytes
 from understudy.storage import runs as run_rows
 from understudy.storage import vector_store_files as store_file_rows
+from understudy.storage.base import Store
 from understudy.storage.nearest import Nearest
+from understudy.storage.search import KeywordIndex
 from understudy.storage.search_sqlite import SqliteKeywords
 from understudy.storage.sqlite import SqliteStore, sqlite_path
 from understudy.tools.base import Toolbox
+from understudy.tools.code_interpreter import CodeInterpreter
 from understudy.tools.file_search import FileSearch
+from understudy.topology import Role, check_scale, condition, keeps_in_file
 
 log = logging.getLogger(__name__)
 
 V1 = "/v1"
-HEALTH_S = 5
-_PROBE = "UPDATE alembic_version SET version_num = version_num"
 NOUNS = (
     assistants,
     runs,
@@ -116,20 +127,21 @@ class Serving(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs beside the requests."""
+    """What runs beside the requests. No workers: others do the work."""
 
-    store: SqliteStore
-    bus: LocalBus
+    store: Store
+    bus: Bus
     providers: ModelRoutes
     workers: list[Worker | FileWorker]
     sweepers: list[Serving]
-    children: list[Callable[[], Awaitable[None]]]
+    sandbox: BubblewrapSandbox
+    children: Sequence[Callable[[], Awaitable[None]]]
     services: Services
     metrics: Metrics
 
     async def measured(self) -> bytes:
         """Return the page for Prometheus."""
-        return self.metrics.page(await self.store.read(run_rows.active_by_status))
+        return self.metrics.page(await self.store.read(run_rows.active_by_status), await self.bus.depth())
 
     async def wind_down(self) -> None:
         """Hand every run back and end the streams of those who follow: the server is about to stop."""
@@ -139,28 +151,106 @@ class Parts:
         await self.bus.close()
 
 
-def build(settings: Settings) -> FastAPI:
-    """Put a server together. Nothing is opened before its lifespan begins."""
-    parts = _parts(settings)
-    app = web(settings, parts.services, _lifespan(settings, parts), parts.metrics)
+def build(settings: Settings, role: Role = "all") -> FastAPI:
+    """Put a server together. Nothing is opened before its lifespan begins. Raises ConfigurationError."""
+    check_scale(settings, alone=role == "all")
+    parts = _parts(settings, role)
+    app = web(settings, parts.services, _lifespan(settings, parts), parts.metrics, api=role != "worker")
     app.state.wind_down = parts.wind_down
     app.state.measured = parts.measured
     return app
 
 
-def store_of(settings: Settings) -> SqliteStore:
-    """Return the database of these settings; it is not opened yet."""
-    return SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous)
+def store_of(settings: Settings, on_commit: Callable[[float], None] | None = None) -> Store:
+    """Return the database of these settings; it is not opened yet. `on_commit` hears how long each write took, in s."""
+    if keeps_in_file(settings):
+        return SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous, on_commit=on_commit)
+    from understudy.storage.postgres import PostgresStore
+
+    return PostgresStore(settings.database_url, settings.database_connections, on_commit=on_commit)
 
 
-def web(settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None) -> FastAPI:
-    """Put the HTTP side together, over services that somebody else has made."""
+def migrate(settings: Settings) -> str:
+    """Bring the database to this version's schema; return a line about it. Raises ConfigurationError."""
+    if keeps_in_file(settings):
+        return "nothing to do: a server on SQLite upgrades its file itself when it starts, and keeps a copy"
+    from understudy.storage import postgres
+
+    before, after = postgres.migrate_database(settings.database_url)
+    if before == after:
+        return f"nothing to do: the database has schema {after} already"
+    return f"the database has schema {after} now; it had {before or 'none'}"
+
+
+def _keywords_of(settings: Settings) -> KeywordIndex:
+    if keeps_in_file(settings):
+        return SqliteKeywords()
+    from understudy.storage.search_postgres import PostgresKeywords
+
+    return PostgresKeywords()
+
+
+def _bus_of(settings: Settings, clock: SystemClock, metrics: Metrics) -> Bus:
+    if settings.bus_url is None:
+        return LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
+    from understudy.bus.nats import NatsBus
+
+    kept_s = settings.event_log_s + settings.run_expiry_s  # the first events come long before the last
+    return NatsBus(settings.bus_url, settings.bus_name, log_s=kept_s, listener=metrics.told)
+
+
+def sandbox_of(settings: Settings, *, spares: bool = True) -> BubblewrapSandbox:
+    """Return the sandbox of these settings; it holds nothing yet. Without spares it serves a single session."""
+    limits = Limits(
+        memory=int(settings.sandbox_memory),
+        disk=int(settings.sandbox_disk),
+        processes=settings.sandbox_processes,
+        cpu_s=settings.sandbox_cpu_s,
+        timeout_s=settings.sandbox_timeout_s,
+        output=int(settings.sandbox_output),
+    )
+    size = PoolSize(
+        settings.sandbox_sessions,
+        settings.sandbox_warm if spares else 0,
+        settings.sandbox_idle_s,
+        settings.sandbox_max_age_s,
+    )
+    folder = settings.sandbox_dir or default_folder(settings.cache_dir)
+    return BubblewrapSandbox(SandboxSettings(folder, settings.sandbox_uid, limits, size, settings.sandbox == "auto"))
+
+
+def index_of(settings: Settings, store: Store) -> Index:
+    """Return the search index of these settings. Its embedder starts at first use."""
+    embedder: Embedder = LocalEmbedder()
+    reranker = None
+    if settings.embeddings_url is not None:
+        embedder = EndpointEmbedder(*_endpoint(settings, "embeddings"))
+    if settings.rerank_url is not None:
+        reranker = EndpointReranker(*_endpoint(settings, "rerank"))
+    nearest = Nearest(int(settings.vector_memory_bytes))
+    return Index(store, _keywords_of(settings), nearest, embedder, reranker)
+
+
+def _endpoint(settings: Settings, what: Literal["embeddings", "rerank"]) -> tuple[str, str | None, str]:
+    """Return address, key and model of an endpoint. Raises ConfigurationError."""
+    url, key, model = (getattr(settings, f"{what}_{part}") for part in ("url", "key", "model"))
+    if model is None:
+        raise ConfigurationError(f"{what}_url is set, but {what}_model is not; name the model that it has")
+    return url, key.get_secret_value() if key else None, model
+
+
+def web(
+    settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None, *, api: bool = True
+) -> FastAPI:
+    """Put the HTTP side together, over services that somebody else has made. No `api`: health and counters only."""
+    nouns = NOUNS if api else ()
     app = FastAPI(title="Understudy", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.services = services
-    app.include_router(_v1())
+    for noun in nouns:  # each by itself: FastAPI matches a path once more for every router around a router
+        app.include_router(noun.router, prefix=V1, responses=errors.DOCUMENTED)
     app.include_router(health.router)
     app.include_router(api_metrics.router)
-    if settings.playground:
+    if settings.playground and api:
         app.router.routes.extend(page.routes())
     errors.install(app)
     retries.install(app)
@@ -181,19 +271,10 @@ def web(settings: Settings, services: Services, lifespan: Any = None, meter: Met
     return app
 
 
-def _v1() -> APIRouter:
-    v1 = APIRouter(prefix=V1, responses=errors.DOCUMENTED)
-    for noun in NOUNS:
-        v1.include_router(noun.router)
-    return v1
-
-
-def _parts(settings: Settings) -> Parts:
+def _parts(settings: Settings, role: Role) -> Parts:
     clock = SystemClock()
     metrics = Metrics(clock)
-    store = SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous, on_commit=metrics.write_ended)
-    bus = LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
-    metrics.watch_queue(bus.depth)
+    store, bus = store_of(settings, metrics.write_ended), _bus_of(settings, clock, metrics)
     file_store = UrlFileStore(settings.files_url)
     kept_files = Files(store, file_store, clock, [store_file_rows.remove_everywhere])
     providers = ModelRoutes(
@@ -202,14 +283,14 @@ def _parts(settings: Settings) -> Parts:
         fetch_image=ImageFetch() if settings.fetch_images else None,
         read_image=partial(pictures.data_url, kept_files),
     )
-    name = f"{socket.gethostname()}-{os.getpid()}"
-    embedder, parsing = LocalEmbedder(), Parsing(concurrency=settings.ingest_concurrency)
-    index = Index(store, SqliteKeywords(), Nearest(), embedder)
-    search, waits = Search(store, index, clock), Waits(store, bus, clock)
-    toolbox: Toolbox = {"file_search": FileSearch(VectorLibrary(store, search, waits, clock), cite.excerpt)}
-    loop = Loop(
-        store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox=toolbox, quote=cite.quote
-    )
+    name = f"{socket.gethostname()[:48]}-{os.getpid()}"
+    index, parsing = index_of(settings, store), Parsing(concurrency=settings.ingest_concurrency)
+    search, waits, sandbox = Search(store, index, clock), Waits(store, bus, clock), sandbox_of(settings)
+    toolbox: Toolbox = {
+        "code_interpreter": CodeInterpreter(sandbox, kept_files),
+        "file_search": FileSearch(VectorLibrary(store, search, waits, clock), cite.excerpt),
+    }
+    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox, cite.quote)
     file_worker = FileWorker(
         store,
         bus,
@@ -236,18 +317,21 @@ def _parts(settings: Settings) -> Parts:
         vector_stores=VectorStores(store, bus, clock),
         waits=waits,
         search=search,
-        health=lambda: _health(store, providers),
+        health=lambda: condition(
+            settings, store, bus, file_store, {"models": providers.status, "code_interpreter": sandbox.status}
+        ),
     )
     upkeep = Upkeep(store, file_store, kept_files, clock)
     sweepers: list[Serving] = [Sweeper(store, bus, clock), FileSweeper(store, bus, clock), upkeep]
+    sweepers.append(Reindexing(store, index, clock, name=name))
     if settings.delete_threads_after_days is not None:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
-    return Parts(
-        store, bus, providers, [worker, file_worker], sweepers, [parsing.close, embedder.aclose], services, metrics
-    )
+    children = [parsing.close, index.aclose, sandbox.aclose]
+    workers: list[Worker | FileWorker] = [] if role == "api" else [worker, file_worker]
+    return Parts(store, bus, providers, workers, sweepers, sandbox, children, services, metrics)
 
 
-def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyring:
+def _keyring(settings: Settings, store: Store, clock: SystemClock) -> Keyring:
     key, admin_key = (
         secret.get_secret_value() if secret else None for secret in (settings.api_key, settings.admin_key)
     )
@@ -258,35 +342,46 @@ def _keyring(settings: Settings, store: SqliteStore, clock: SystemClock) -> Keyr
 
 async def _refuse_strangers(host: str, keyring: Keyring) -> None:
     """Raise ConfigurationError if others can reach a server without keys."""
-    if not await keyring.are_on() and not await asyncio.to_thread(_is_for_this_machine, host):
+    if not await keyring.are_on() and not await asyncio.to_thread(webpages.is_for_this_machine, host):
         raise ConfigurationError(
             f"host is {host!r}, which others can reach, and there is no API key yet: "
             "make one with `understudy keys create`, or set UNDERSTUDY_API_KEY"
         )
 
 
-def _is_for_this_machine(host: str) -> bool:
-    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return all(webpages.is_loopback(str(place[0]).partition("%")[0]) for *_, place in found)
-
-
 def _lifespan(settings: Settings, parts: Parts) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with folder.held(settings.data_dir, sqlite_path(settings.database_url)):
+        with _alone(settings):
             await parts.store.open()
             await _refuse_strangers(settings.host, parts.services.keyring)
-            await parts.store.write(run_rows.release_all)  # alone on its database: whoever held a run is gone
-            await parts.store.write(store_file_rows.release_all)
-            await parts.store.write(lambda connection: loose_bytes.give_up(connection, parts.services.clock.now()))
+            await parts.bus.open()
+            if keeps_in_file(settings):
+                await _release(parts)
             async with _background(parts):
                 yield
 
     return lifespan
 
 
+def _alone(settings: Settings) -> AbstractContextManager[None]:
+    """Keep a database file from other servers; a database server is there for many."""
+    if not keeps_in_file(settings):
+        return nullcontext()
+    return folder.held(settings.data_dir, sqlite_path(settings.database_url))
+
+
+async def _release(parts: Parts) -> None:
+    """Let go of what a server that is alone on its database held before: whoever did is gone."""
+    await parts.store.write(run_rows.release_all)
+    await parts.store.write(store_file_rows.release_all)
+    await parts.store.write(lambda connection: loose_bytes.give_up(connection, parts.services.clock.now()))
+
+
 @asynccontextmanager
 async def _background(parts: Parts) -> AsyncIterator[None]:
+    if parts.workers:
+        parts.sandbox.begin()
     working = [asyncio.create_task(worker.serve(), name=type(worker).__name__) for worker in parts.workers]
     sweeping = [asyncio.create_task(sweeper.serve(), name=type(sweeper).__name__) for sweeper in parts.sweepers]
     try:
@@ -299,17 +394,3 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
         await asyncio.gather(*(end() for end in parts.children), return_exceptions=True)
         await parts.providers.aclose()
         await parts.store.close()
-
-
-async def _health(store: SqliteStore, providers: ModelRoutes) -> dict[str, Any]:
-    """The state of each part, and why it is off. The database is well if it can be written to."""
-    try:
-        async with asyncio.timeout(HEALTH_S):
-            await store.write(lambda connection: connection.exec_driver_sql(_PROBE))
-        database = {"state": "ok", "kind": "sqlite"}
-    except Exception as problem:
-        why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
-        database = {"state": "failed", "kind": "sqlite", "why": why.partition("\n")[0]}
-    status = "ok" if database["state"] == "ok" else "failed"
-    parts = {"database": database, "bus": {"state": "ok", "kind": "local"}, "models": providers.status()}
-    return {"status": status, "version": __version__, "parts": parts}

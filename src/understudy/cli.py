@@ -92,7 +92,8 @@ def cli() -> None:
 
 
 @cli.command("serve", cls=_SettingsCommand)
-def serve_command(**flags: Any) -> None:
+@click.option("--worker/--no-worker", default=True, help="Work on runs too, or leave them to `understudy worker`.")
+def serve_command(*, worker: bool, **flags: Any) -> None:
     """Start the server.
 
     Every option has an environment variable and a key in the TOML file; the command line wins, then the environment.
@@ -102,7 +103,18 @@ def serve_command(**flags: Any) -> None:
     settings = config.load(flags)
     from understudy.serve import serve
 
-    serve(settings)
+    serve(settings, "all" if worker else "api")
+
+
+@cli.command("worker", cls=_SettingsCommand)
+def worker_command(**flags: Any) -> None:
+    """Work on runs, beside servers on the same PostgreSQL and NATS. Its port answers /health and /metrics only."""
+    from understudy import config
+
+    settings = config.load(flags)
+    from understudy.serve import serve
+
+    serve(settings, "worker")
 
 
 @cli.command("demo", cls=_SettingsCommand, names=_MODEL_SETTINGS)
@@ -187,6 +199,17 @@ def keys_revoke_command(key_id: str, **flags: Any) -> None:
     click.echo(f"Key {key_id} is revoked.")
 
 
+@cli.command("migrate", cls=_SettingsCommand, names=_PLACE_SETTINGS)
+def migrate_command(**flags: Any) -> None:
+    """Bring a PostgreSQL database to this version's schema: before the first start, and before an upgrade."""
+    from understudy import config
+
+    settings = config.load(flags)
+    from understudy.app import migrate
+
+    click.echo(migrate(settings))
+
+
 @cli.command("backup", cls=_SettingsCommand, names=_PLACE_SETTINGS)
 @click.argument("dest", type=click.Path(path_type=Path))
 def backup_command(dest: Path, **flags: Any) -> None:
@@ -227,6 +250,22 @@ def models_fetch_command(**flags: Any) -> None:
 
     path = model_download.fetch(config.load(flags))
     click.echo(f"The embedded model is at {path}")
+
+
+_SANDBOX_SETTINGS = ("config", "cache_dir", "sandbox_dir", "sandbox_uid")
+
+
+@cli.group("sandbox")
+def sandbox_group() -> None:
+    """The jail that model-written code runs in."""
+
+
+@sandbox_group.command("setup", cls=_SettingsCommand, names=_SANDBOX_SETTINGS)
+def sandbox_setup_command(**flags: Any) -> None:
+    """Build the Python that code runs with, if it is not there, and try the jail. A running server notices."""
+    from understudy import config, sandbox_setup
+
+    click.echo(sandbox_setup.setup(config.load(flags)))
 
 
 def main() -> None:

@@ -5,12 +5,9 @@ value raises ConfigurationError with one sentence: what was got, where it came f
 way in.
 """
 
-import ipaddress
 import os
-import re
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +24,27 @@ from pydantic_settings import (
 
 from understudy import config_file
 from understudy.config_file import HttpUrl, RouteTable, UpstreamTable, did_you_mean, shown
+from understudy.config_values import (
+    MIN_KEY_LENGTH,
+    About,
+    Folder,
+    LowerCase,
+    MiB,
+    Seconds,
+    UpperCase,
+    database_place,
+    default_cache_dir,
+    default_data_dir,
+    default_database,
+    default_files,
+    files_place,
+    long_enough,
+    nats_servers,
+    proxies,
+    root_path_of,
+    split,
+    web_origins,
+)
 from understudy.errors import ConfigurationError
 from understudy.inference.dialect import Dialect, Upstream
 from understudy.inference.registry import ModelsConfig, RouteConfig
@@ -35,94 +53,7 @@ PREFIX = "UNDERSTUDY_"
 MODEL_URL_UPSTREAM = "model_url"
 """The name of the upstream that `model_url` stands for."""
 
-MiB = 1024 * 1024
-MIN_KEY_LENGTH = 16  # of keys that people make up: shorter ones are guessed
 _A_SECRET = f"a key of {MIN_KEY_LENGTH} or more letters, digits and signs"
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a setting is for, and which values it takes: shown by --help, the documentation and error messages."""
-
-    what: str
-    allowed: str
-
-
-# --- values ------------------------------------------------------------------------------------------------------
-
-
-def _base_dir(variable: str, unix: str, mac: str) -> Path:
-    """Return the user's folder of a kind, where this system keeps it."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if os.environ.get(variable):
-        return Path(os.environ[variable])
-    return Path.home() / (mac if sys.platform == "darwin" else unix)
-
-
-def _default_data_dir() -> Path:
-    return _base_dir("XDG_DATA_HOME", ".local/share", "Library/Application Support") / "understudy"
-
-
-def _default_cache_dir() -> Path:
-    if sys.platform == "win32":
-        return _base_dir("", "", "") / "understudy" / "Cache"
-    return _base_dir("XDG_CACHE_HOME", ".cache", "Library/Caches") / "understudy"
-
-
-def _default_database(validated: dict[str, Any]) -> str:
-    return f"sqlite:///{validated['data_dir'] / 'understudy.sqlite3'}"
-
-
-def _default_files(validated: dict[str, Any]) -> str:
-    return str((validated["data_dir"] / "files").as_uri())
-
-
-def _files_url(url: str) -> str:
-    if not re.fullmatch(r"file:///[^?]+|s3://[a-zA-Z0-9.-]+(/[^?#]*)?", url):
-        raise ValueError("no place for files")
-    return url
-
-
-def _sqlite_url(url: str) -> str:
-    if not url.startswith("sqlite:///") or url == "sqlite:///":
-        raise ValueError("not a SQLite URL")
-    return url
-
-
-def _long_enough(secret: SecretStr | None) -> SecretStr | None:
-    if secret is not None and not re.fullmatch(rf"[!-~]{{{MIN_KEY_LENGTH},}}", secret.get_secret_value()):
-        raise ValueError("not a key")
-    return secret
-
-
-def _split(value: Any) -> Any:
-    return tuple(item for item in value.replace(",", " ").split()) if isinstance(value, str) else value
-
-
-def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
-    for origin in origins:
-        if not re.fullmatch(r"https?://[^/*@\s]+", origin):
-            raise ValueError("not an origin")
-    return tuple(origin.lower() for origin in origins)
-
-
-def _root_path(path: str) -> str:
-    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
-        raise ValueError("not a path")
-    return path
-
-
-def _proxies(text: str) -> str:
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        ipaddress.ip_network(part)
-    return text
-
-
-Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
-LowerCase = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
-UpperCase = BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text)
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 # --- settings ----------------------------------------------------------------------------------------------------
@@ -139,42 +70,63 @@ class Settings(BaseSettings):
     ] = 8000
     api_key: Annotated[
         SecretStr | None,
-        AfterValidator(_long_enough),
+        AfterValidator(long_enough),
         About("An API key of the default project, beside those of `understudy keys`: for containers.", _A_SECRET),
     ] = None
     admin_key: Annotated[
         SecretStr | None,
-        AfterValidator(_long_enough),
+        AfterValidator(long_enough),
         About("An API key that may enter every project, named by the OpenAI-Project header.", _A_SECRET),
     ] = None
     cors_origins: Annotated[
         tuple[str, ...],
         NoDecode,
-        BeforeValidator(_split),
-        AfterValidator(_origins),
+        BeforeValidator(split),
+        AfterValidator(web_origins),
         About("Web pages that may use this server.", "origins like https://app.example.com, separated by commas"),
     ] = ()
     playground: Annotated[bool, About("Serve the playground, a web page for the API, at /.", "true or false")] = True
     data_dir: Annotated[Folder, About("Folder of everything that is kept.", "a folder's path")] = Field(
-        default_factory=_default_data_dir
+        default_factory=default_data_dir
     )
     cache_dir: Annotated[
         Folder, About("Folder of what can be fetched again: the embedded model.", "a folder's path")
-    ] = Field(default_factory=_default_cache_dir)
+    ] = Field(default_factory=default_cache_dir)
     config: Annotated[Folder | None, About("TOML file with settings, upstreams and routes.", "a file's path")] = None
     database_url: Annotated[
         str,
-        AfterValidator(_sqlite_url),
-        About("Where assistants, threads and runs are stored.", "sqlite:///PATH (this version stores in SQLite only)"),
-    ] = Field(default_factory=_default_database, repr=False)
+        AfterValidator(database_place),
+        About(
+            "Where assistants, threads and runs are stored.",
+            "sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME",
+        ),
+    ] = Field(default_factory=default_database, repr=False)
+    database_connections: Annotated[
+        int,
+        Field(ge=2, le=1000),
+        About("Connections to PostgreSQL that this process may open.", "a whole number from 2 to 1000"),
+    ] = 16
+    bus_url: Annotated[
+        str | None,
+        AfterValidator(nats_servers),
+        About(
+            "NATS with JetStream, for jobs and events of many servers and workers; unset: within the one server.",
+            "nats://USER:PASSWORD@HOST:PORT, or several, separated by commas",
+        ),
+    ] = Field(default=None, repr=False)
+    bus_name: Annotated[
+        str,
+        Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"),
+        About("What this cluster's subjects at NATS begin with.", "up to 32 letters a-z, digits and underscores"),
+    ] = "understudy"
     files_url: Annotated[
         str,
-        AfterValidator(_files_url),
+        AfterValidator(files_place),
         About(
             "Where the bytes of files are stored; of a bucket, endpoint, region and keys are taken from AWS_*.",
             "file:///FOLDER or s3://BUCKET/PREFIX",
         ),
-    ] = Field(default_factory=_default_files, repr=False)
+    ] = Field(default_factory=default_files, repr=False)
     sqlite_synchronous: Annotated[
         Literal["NORMAL", "FULL"],
         UpperCase,
@@ -205,6 +157,34 @@ class Settings(BaseSettings):
         bool,
         About("Fetch image URLs that clients give, for upstreams that take images inline.", "true or false"),
     ] = False
+    embeddings_url: Annotated[
+        HttpUrl | None,
+        About(
+            "OpenAI-compatible base URL for embeddings; unset: the embedder that comes along.",
+            "an http:// or https:// URL",
+        ),
+    ] = None
+    embeddings_key: Annotated[SecretStr | None, About("API key for the embeddings URL.", "a key")] = None
+    embeddings_model: Annotated[
+        str | None, About("Model of the embeddings URL; another one indexes all files anew.", "a model's name")
+    ] = None
+    rerank_url: Annotated[
+        HttpUrl | None,
+        About(
+            "Whole address of a Cohere-compatible rerank endpoint; unset: results are not reranked.",
+            "an http:// or https:// URL",
+        ),
+    ] = None
+    rerank_key: Annotated[SecretStr | None, About("API key for the rerank URL.", "a key")] = None
+    rerank_model: Annotated[str | None, About("Model of the rerank URL.", "a model's name")] = None
+    vector_memory_bytes: Annotated[
+        ByteSize,
+        Field(ge=0),
+        About(
+            "Memory for the vectors of stores searched lately; 10,000 passages take 20 MB.",
+            "bytes, or a size like 512MiB",
+        ),
+    ] = ByteSize(512 * MiB)
     run_expiry_s: Annotated[
         int, Field(ge=1), About("Seconds until an unfinished run expires.", "a whole number, 1 or more")
     ] = 600
@@ -238,12 +218,12 @@ class Settings(BaseSettings):
     ] = 120.0
     root_path: Annotated[
         str,
-        AfterValidator(_root_path),
+        AfterValidator(root_path_of),
         About("Path below which a proxy serves this server.", "a path like /assistants, without a slash at its end"),
     ] = ""
     trusted_proxies: Annotated[
         str,
-        AfterValidator(_proxies),
+        AfterValidator(proxies),
         About("Proxies whose X-Forwarded-For and -Proto are believed.", "addresses or networks, separated by commas"),
     ] = ""
     tls_cert: Annotated[
@@ -271,6 +251,61 @@ class Settings(BaseSettings):
     log_content: Annotated[
         bool, About("Log the bodies of requests too: what people write stands in the log then.", "true or false")
     ] = False
+
+    sandbox: Annotated[
+        Literal["auto", "off"],
+        LowerCase,
+        About("Whether code of models is run, in a jail: auto runs it where one can be had.", "auto or off"),
+    ] = "auto"
+    sandbox_dir: Annotated[
+        Folder | None,
+        About(
+            "Folder of the Python that code is run with; unset: in cache_dir if it is open to all.", "a folder's path"
+        ),
+    ] = None
+    sandbox_uid: Annotated[
+        int,
+        Field(ge=1, le=4_294_967_293),
+        About("User id that code is run as where the server is root.", "a whole number from 1 to 4294967293"),
+    ] = 61_100
+    sandbox_timeout_s: Annotated[
+        Seconds, About("Seconds that one call of the code interpreter may take.", "a number above 0")
+    ] = 60.0
+    sandbox_memory: Annotated[
+        ByteSize,
+        Field(ge=256 * MiB),
+        About("Memory of a session's processes.", "bytes, or a size like 1GiB; 256MiB or more"),
+    ] = ByteSize(1024 * MiB)
+    sandbox_disk: Annotated[
+        ByteSize,
+        Field(ge=MiB),
+        About("Files of a session, which lie in memory.", "bytes, or a size like 512MiB; 1MiB or more"),
+    ] = ByteSize(512 * MiB)
+    sandbox_processes: Annotated[
+        int, Field(ge=8, le=1000), About("Processes and threads of a session.", "a whole number from 8 to 1000")
+    ] = 64
+    sandbox_cpu_s: Annotated[
+        Seconds, About("Processor time of a session, all its calls together.", "seconds, a number above 0")
+    ] = 600.0
+    sandbox_output: Annotated[
+        ByteSize,
+        Field(ge=1024),
+        About("What is kept of a call's printed output.", "bytes, or a size like 100KiB; 1KiB or more"),
+    ] = ByteSize(100_000)
+    sandbox_sessions: Annotated[
+        int, Field(ge=1), About("Sessions that may live at once.", "a whole number, 1 or more")
+    ] = 32
+    sandbox_warm: Annotated[
+        int,
+        Field(ge=0, le=100),
+        About("Sessions kept ready for threads to come, once code was asked for.", "a whole number from 0 to 100"),
+    ] = 1
+    sandbox_idle_s: Annotated[Seconds, About("Seconds after which an idle session is ended.", "a number above 0")] = (
+        1800.0
+    )
+    sandbox_max_age_s: Annotated[
+        Seconds, About("Seconds after which any session is ended, between calls.", "a number above 0")
+    ] = 3600.0
 
     default_upstream: Annotated[
         str | None,

@@ -19,7 +19,7 @@ from understudy.inference.dialect import Dialect
 
 _ABOVE_ZERO = ("concurrency", "connect_timeout_s", "first_byte_timeout_s", "idle_timeout_s", "context_window")
 _DIALECT = tuple(field.name for field in fields(Dialect))
-_PATHS = ("data_dir", "cache_dir", "model_path")
+_PATHS = ("data_dir", "cache_dir", "model_path", "sandbox_dir")
 
 
 def _http_url(url: str) -> str:

@@ -1,5 +1,6 @@
 """`understudy doctor`: look at everything the server needs, and say what is missing and how to mend it."""
 
+import asyncio
 import shutil
 import sqlite3
 import sys
@@ -15,6 +16,7 @@ from understudy.config import Settings, models_config
 from understudy.config_file import without_password
 from understudy.errors import UnderstudyError
 from understudy.inference.dialect import Upstream
+from understudy.topology import keeps_in_file
 
 _MIN_PYTHON = (3, 11)
 _MIN_FREE_BYTES = 200 * 1024 * 1024
@@ -62,6 +64,7 @@ def findings(flags: Mapping[str, object]) -> Iterator[Finding]:
     for check in _CHECKS:
         yield check(settings)
     yield from _models(settings, routes)
+    yield _code_interpreter(settings)
 
 
 # --- this machine -------------------------------------------------------------------------------------------------
@@ -87,6 +90,8 @@ def _data_dir(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Finding:
+    if not keeps_in_file(settings):
+        return _shared_database(settings)
     path = Path(settings.database_url.removeprefix("sqlite:///"))
     if not path.exists():
         return Finding("database", "ok", f"{path} (will be made)")
@@ -98,6 +103,24 @@ def _database(settings: Settings) -> Finding:
     if trouble != "ok":
         return Finding("database", "broken", f"{path}: {trouble}", "restore a copy, or give another --data-dir")
     return Finding("database", "ok", str(path))
+
+
+def _shared_database(settings: Settings) -> Finding:
+    from understudy.app import store_of
+
+    async def look() -> None:
+        store = store_of(settings)
+        try:
+            await store.open()
+        finally:
+            await store.close()
+
+    place = without_password(settings.database_url)
+    try:
+        asyncio.run(look())
+    except UnderstudyError as problem:
+        return Finding("database", "broken", f"{place}: {problem}", "docs/deployment.md says how it is set up")
+    return Finding("database", "ok", f"{place}, with this version's schema")
 
 
 def _disk(settings: Settings) -> Finding:
@@ -123,6 +146,33 @@ def _port(settings: Settings) -> Finding:
     return Finding("port", "ok", f"{settings.host} port {settings.port or 'of any number'} is free")
 
 
+def _keys(settings: Settings) -> Finding:
+    """A server that others can reach does not start without keys."""
+    from understudy.api.webpages import is_for_this_machine
+
+    try:
+        reachable = not is_for_this_machine(settings.host)
+    except OSError:
+        return Finding("keys", "note", f"nobody knows whether others can reach {settings.host}")
+    if not reachable:
+        return Finding("keys", "ok", f"none are needed: {settings.host} is for this machine alone")
+    if settings.api_key or settings.admin_key or _has_stored_keys(settings):
+        return Finding("keys", "ok", f"others can reach {settings.host}, and there are keys")
+    mend = "make one with `understudy keys create`, or set UNDERSTUDY_API_KEY"
+    return Finding("keys", "broken", f"others can reach {settings.host}, and there is no key yet", mend)
+
+
+def _has_stored_keys(settings: Settings) -> bool:
+    path = Path(settings.database_url.removeprefix("sqlite:///"))
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            return connection.execute("SELECT 1 FROM api_keys LIMIT 1").fetchone() is not None
+    except sqlite3.Error:  # what is wrong with the database is told elsewhere; one of an older version has no keys
+        return False
+
+
 def _nearest(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that exists."""
     while not folder.exists() and folder != folder.parent:
@@ -130,7 +180,21 @@ def _nearest(folder: Path) -> Path:
     return folder
 
 
-_CHECKS: tuple[Callable[[Settings], Finding], ...] = (_data_dir, _database, _disk, _port)
+_CHECKS: tuple[Callable[[Settings], Finding], ...] = (_data_dir, _database, _disk, _port, _keys)
+
+
+# --- code ---------------------------------------------------------------------------------------------------------
+
+
+def _code_interpreter(settings: Settings) -> Finding:
+    """Try the jail. What does not need it works without."""
+    from understudy.sandbox_setup import why_off
+
+    if settings.sandbox == "off":
+        return Finding("code interpreter", "ok", "it is off, as the setting `sandbox` says")
+    if why := why_off(settings):
+        return Finding("code interpreter", "note", f"it is off: {why}", "all else works without it")
+    return Finding("code interpreter", "ok", "its jail holds")
 
 
 # --- models -------------------------------------------------------------------------------------------------------

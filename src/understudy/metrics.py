@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -46,10 +46,6 @@ class Metrics:
         self._active = Gauge("understudy_active_runs", "Runs that are not final, by status.", ["status"], registry=kept)
         self._queue = Gauge("understudy_queue_depth", "Runs that wait for a worker.", registry=kept)
 
-    def watch_queue(self, depth: Callable[[], int]) -> None:
-        """Ask for the queue's depth at each scrape."""
-        self._queue.set_function(depth)
-
     def stream_began(self) -> None:
         """Note that an event stream is open."""
         self._streams.inc()
@@ -81,8 +77,9 @@ class Metrics:
             elif event.name in RUN_ENDS:
                 self._ended(run_id, json.loads(event.data))
 
-    def page(self, active: Mapping[str, int]) -> bytes:
+    def page(self, active: Mapping[str, int], queue_depth: int) -> bytes:
         """Return the page that Prometheus reads; `active` counts the runs that are not final."""
+        self._queue.set(queue_depth)
         for status, count in active.items():
             self._active.labels(status).set(count)
         return generate_latest(self._registry)

@@ -22,6 +22,7 @@ from understudy.app import build
 from understudy.config import Settings
 from understudy.connections import connections
 from understudy.errors import ConfigurationError, UnderstudyError
+from understudy.topology import Role
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ _KEEP_ALIVE_S = 75  # longer than the SDKs keep an idle connection: theirs to cl
 _BACKLOG = 2048
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, role: Role = "all") -> None:
     """Serve until a signal comes. Raises UnderstudyError if the server cannot start."""
     logs.set_up(settings.log_level, settings.log_format, content=settings.log_content)
     logging.getLogger("uvicorn.error").addFilter(lambda record: not _is_known(record))
@@ -44,7 +45,7 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn hands the signal on to these when it is done
         signal.signal(number, lambda *_: sys.exit(0))
     listener = bind(settings.host, settings.port)
-    app = build(settings)
+    app = build(settings, role)
     start = _Start(app)
     server = _Server(
         _server_config(start, settings), address(settings.host, listener, tls=settings.tls_cert is not None), app

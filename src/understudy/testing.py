@@ -219,8 +219,7 @@ class FakeSandbox:
 
     @asynccontextmanager
     async def session(self, key: str) -> AsyncIterator[FakeSession]:
-        if self.off:
-            raise Unavailable(self.off)
+        await self.ready()
         before = self.sessions.get(key)
         if before is None or not before.alive:
             self.sessions[key] = FakeSession(self, restarted=before is not None)
@@ -230,6 +229,10 @@ class FakeSandbox:
     def next_call(self, code: str) -> Ran:
         """Return what the next call gives: what its code is known for, else the next turn, else nothing."""
         return self.by_code.get(code) or (self.turns.pop(0) if self.turns else Ran())
+
+    async def ready(self) -> None:
+        if self.off:
+            raise Unavailable(self.off)
 
     def warm(self) -> None:
         self.warmed += 1

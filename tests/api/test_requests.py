@@ -35,6 +35,35 @@ async def test_a_body_that_is_no_object_is_told(client: AsyncClient, content: by
     assert answer.json()["error"]["message"] == f"Invalid type for '': expected an object, but got {noun} instead."
 
 
+@pytest.mark.parametrize(
+    ("content", "param"),
+    [
+        (rb'{"messages": [{"role": "user", "content": "a\u0000"}]}', "messages[0].content"),
+        (rb'{"metadata": {"k": "\u0000"}}', "metadata.k"),
+        (rb'{"metadata": {"\u0000": "v"}}', "metadata"),
+    ],
+)
+async def test_a_null_character_is_refused(client: AsyncClient, content: bytes, param: str) -> None:
+    answer = await client.post("/v1/threads", content=content)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["code"]) == (400, param, "invalid_value")
+    assert error["message"] == f"Invalid '{param}': it contains a null character (\\u0000)."
+
+
+async def test_what_only_looks_like_a_null_character_is_kept(client: AsyncClient) -> None:
+    answer = await client.post("/v1/threads", content=rb'{"metadata": {"k": "\\u0000"}}')
+    assert answer.json()["metadata"] == {"k": "\\u0000"}
+
+
+@pytest.mark.parametrize(
+    ("url", "param"), [("/v1/threads/thread_%00", "thread_id"), ("/v1/assistants?after=asst_%00", "after")]
+)
+async def test_a_null_character_in_a_url_is_refused(client: AsyncClient, url: str, param: str) -> None:
+    answer = await client.get(url)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["code"]) == (400, param, "invalid_value")
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/json"])
 async def test_the_content_type_does_not_matter(client: AsyncClient, content_type: str) -> None:
     content = '{"metadata": {"이름": "값"}}'.encode()

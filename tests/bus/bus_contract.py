@@ -30,6 +30,7 @@ async def read(place: Subscription | None, count: int) -> list[LiveEvent]:
 
 async def _take(bus: Bus, taken: asyncio.Queue[str], work: Work = "runs") -> None:
     async for job in bus.jobs(work):
+        await bus.taken(job, work)
         taken.put_nowait(job)
         await asyncio.sleep(0)
 
@@ -64,6 +65,7 @@ class JobsGoToOneConsumerEach:
         for _ in range(2):
             await bus.enqueue(RUN)
             assert await asyncio.wait_for(anext(jobs), SOON_S) == RUN
+            await bus.taken(RUN)
         await jobs.aclose()
 
     async def test_a_job_wakes_who_waits_for_it(self, bus: Bus) -> None:

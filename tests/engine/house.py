@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.harness import setups
 from tests.ingest.fakes import FakeIndex, FakeIntake
-from tests.storage.builders import PROJECT, assistant, migrated
+from tests.storage.builders import PROJECT, assistant
 
 from understudy.bus.base import Bus, LiveEvent
-from understudy.bus.local import LocalBus
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.loop import Loop
@@ -26,9 +26,9 @@ from understudy.protocol.runs import CreateRun, RequiredToolCall, Run, ToolOutpu
 from understudy.protocol.steps import RunStep
 from understudy.protocol.threads import CreateThread
 from understudy.storage import assistants, messages, runs, steps
+from understudy.storage.base import Store
 from understudy.storage.rows import Window
 from understudy.storage.runs import RunRecord
-from understudy.storage.sqlite import SqliteStore
 from understudy.testing import FakeClock, MemoryFileStore, OneRoute, ScriptedProvider, call, say
 from understudy.tools.base import Tool
 
@@ -64,7 +64,7 @@ def function(name: str = "get_weather", **definition: Any) -> dict[str, Any]:
 
 @dataclass
 class House:
-    store: SqliteStore
+    store: Store
     bus: Bus
     clock: FakeClock
     model: ScriptedProvider
@@ -165,19 +165,16 @@ class House:
 @asynccontextmanager
 async def open_house(folder: Path, *turns: Any, context_window: int = 128_000) -> AsyncIterator[House]:
     clock = FakeClock()
-    (folder / "house.db").write_bytes(migrated())
-    store = SqliteStore(folder / "house.db")
-    await store.open()
-    house = House(store, LocalBus(clock), clock, ScriptedProvider(*turns), context_window)
-    try:
-        yield house
-    finally:
-        await house.bus.close()
-        for task in house.tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        await store.close()
+    async with setups.store_and_bus(folder, clock) as (store, bus):
+        house = House(store, bus, clock, ScriptedProvider(*turns), context_window)
+        try:
+            yield house
+        finally:
+            await house.bus.close()
+            for task in house.tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
 
 def text(message: Message) -> str:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tests.engine.house import count_characters, function
 from tests.storage.builders import PROJECT, message, run, step
 
-from understudy.engine.prompt import DoesNotFit, Placed, Prompt, build, fit, merge, spec, within_strategy
+from understudy.engine.prompt import DoesNotFit, Placed, Prompt, Sizes, build, fit, merge, spec, within_strategy
 from understudy.inference.base import CompletionRequest
 from understudy.protocol.messages import Message
+from understudy.storage.messages import Said
 from understudy.storage.runs import RunRecord
 
 RUN = run("thread_x", id="run_now")
@@ -24,9 +25,13 @@ def made(given_run: RunRecord = RUN, history: Sequence[Placed] = (), **options: 
     return build(given_run, history, **(defaults | options)).request
 
 
-def said(text: str, by: RunRecord | None = None) -> Message:
+def told(one: Message) -> Said:
+    return Said(one.id, one.run_id, one.role, one.content)
+
+
+def said(text: str, by: RunRecord | None = None) -> Said:
     role = "user" if by is None else "assistant"
-    return message("thread_x", text, role=role, run_id=by.id if by else None)
+    return told(message("thread_x", text, role=role, run_id=by.id if by else None))
 
 
 def called(by: RunRecord, *calls: tuple[str, str, str | None]) -> Any:
@@ -90,7 +95,7 @@ def test_a_narration_of_another_run_is_not_taken() -> None:
 
 
 def test_what_a_user_wrote_in_the_assistants_name_is_not_taken() -> None:
-    history = placed(message("thread_x", "as you said", role="assistant"), called(RUN, ("f", "{}", "1")))
+    history = placed(told(message("thread_x", "as you said", role="assistant")), called(RUN, ("f", "{}", "1")))
     assert [item["content"] for item in made(RUN, history).messages] == ["as you said", None, "1"]
 
 
@@ -107,7 +112,7 @@ def test_images_go_as_parts() -> None:
         {"type": "image_file", "image_file": {"file_id": "file-1", "detail": "auto"}},
         {"type": "refusal", "refusal": "No."},
     ]
-    [only] = made(RUN, placed(message("thread_x", content=parts))).messages
+    [only] = made(RUN, placed(told(message("thread_x", content=parts)))).messages
     assert only["content"] == [
         {"type": "text", "text": "what is this?"},
         {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
@@ -119,7 +124,7 @@ def test_images_go_as_parts() -> None:
 def test_what_the_assistant_showed_is_told_in_words() -> None:
     """Chat completions know no pictures in an assistant's mouth."""
     parts: list[Any] = [{"type": "image_file", "image_file": {"file_id": "file-1", "detail": "auto"}}]
-    [only] = made(RUN, placed(message("thread_x", role="assistant", content=parts))).messages
+    [only] = made(RUN, placed(told(message("thread_x", role="assistant", content=parts)))).messages
     assert only["content"] == [{"type": "text", "text": "[image file-1]"}]
 
 
@@ -128,7 +133,7 @@ def test_texts_and_refusals_stay_a_string() -> None:
         {"type": "text", "text": {"value": "a", "annotations": []}},
         {"type": "refusal", "refusal": "b"},
     ]
-    assert made(RUN, placed(message("thread_x", content=parts))).messages[0]["content"] == "a\nb"
+    assert made(RUN, placed(told(message("thread_x", content=parts)))).messages[0]["content"] == "a\nb"
 
 
 def test_the_messages_it_was_made_of_are_named() -> None:
@@ -200,7 +205,7 @@ def test_auto_keeps_all() -> None:
 
 def _fit(history: Sequence[Placed], limit: int, given_run: RunRecord = RUN) -> Prompt:
     make = partial(build, given_run, model="m", tools=[], first_call=True, budget=None)
-    return fit(given_run, history, make, limit, count_characters)
+    return fit(given_run, history, make, limit, Sizes(count_characters))
 
 
 def test_what_fits_is_kept_whole() -> None:
@@ -243,4 +248,23 @@ def test_a_short_prompt_is_not_counted() -> None:
         raise AssertionError("counted")
 
     make = partial(build, RUN, model="m", tools=[], first_call=True, budget=None)
-    assert fit(RUN, placed(said("hi")), make, 1000, refuse).message_ids
+    assert fit(RUN, placed(said("hi")), make, 1000, Sizes(refuse)).message_ids
+
+
+def test_as_much_as_fits_is_kept() -> None:
+    history = placed(*[said("x" * 10) for _ in range(9)])
+    assert [len(_fit(history, limit).message_ids) for limit in (10, 39, 40, 89)] == [1, 3, 4, 8]
+
+
+def test_what_was_said_is_counted_once() -> None:
+    counted: list[str] = []
+
+    def count(chat: Any, tools: Any) -> int:
+        counted.extend(message["content"] for message in chat)
+        return count_characters(chat, tools)
+
+    make = partial(build, RUN, model="m", tools=[], first_call=True, budget=None)
+    sizes, history = Sizes(count), placed(*[said(f"{number}" * 10) for number in range(9)])
+    for known in (4, 6, 9):
+        fit(RUN, history[:known], make, 35, sizes)
+    assert sorted(counted) == [f"{number}" * 10 for number in range(9)]

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy import update
 from tests.engine.house import (
     HAPPY_PATH,
     SOON_S,
@@ -21,6 +22,7 @@ from understudy.errors import InvalidRequest, NotFound
 from understudy.protocol.messages import CreateMessage
 from understudy.protocol.runs import CreateRun, CreateThreadAndRun, RunStatus, ToolOutput
 from understudy.storage import messages
+from understudy.storage.schema import runs as table
 from understudy.testing import call, say
 
 HI = CreateMessage(role="user", content="hi")
@@ -220,7 +222,7 @@ async def test_a_run_that_waits_is_cancelled(house: House) -> None:
 async def test_what_has_ended_cannot_be_cancelled(house: House, status: RunStatus) -> None:
     run = (await house.start()).run
     await house.store.write(
-        lambda connection: connection.exec_driver_sql("UPDATE runs SET status = ? WHERE id = ?", (status, run.id))
+        lambda connection: connection.execute(update(table).where(table.c.id == run.id).values(status=status))
     )
     with pytest.raises(InvalidRequest) as refused:
         await house.cancel(run)

@@ -2,7 +2,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -316,3 +316,48 @@ async def test_closing_closes_the_upstreams_connection_at_once() -> None:
         await deltas.aclose()
         async with asyncio.timeout(0.2):
             await fake.aborted.wait()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+async def connections_of(last: bytes, calls: int) -> int:
+    """Call an upstream that keeps its connections open; return over how many the calls went."""
+    opened = 0
+    serving: set[Any] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        serving.add(asyncio.current_task())
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode().lower():
+                await reader.readexactly(int(head.partition("content-length: ")[2].partition("\r\n")[0]))
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                )
+                writer.writelines(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in text_reply(*TEXTS).pieces)
+                writer.write(last)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, provider_to(FakeUpstream([], f"http://{host}:{port}/v1")) as provider:
+        for _ in range(calls):
+            assert text_of(await collect(provider, SAY)) == "".join(TEXTS)
+        await provider.aclose()
+        await asyncio.gather(*serving)
+    return opened
+
+
+async def test_calls_share_a_connection() -> None:
+    assert await connections_of(LAST_CHUNK, calls=3) == 1
+
+
+async def test_a_body_without_an_end_costs_its_connection_and_no_time() -> None:
+    began = time.monotonic()
+    assert await connections_of(b"", calls=3) == 3
+    assert time.monotonic() - began < 10  # three idle timeouts are 15 s

@@ -10,15 +10,17 @@ from collections.abc import Callable
 from tests.harness.replies import Answer, Body, Reply, default_brain, last_user_text
 from tests.harness.wire import Json, Wire, names, run_path
 
-SLOW = "slowly"
-_TOKEN_S, _SLOW_TOKENS = 0.02, 50
+SLOW, ENDLESS = "slowly", "without end"
+_TOKEN_S, _SLOW_TOKENS, _ENDLESS_TOKENS = 0.02, 50, 3000
 _UNKNOWN_RUN = "run_" + "x" * 24
 
 
 def brain(body: Body) -> Answer:
-    """Answer as ever, but slowly where the question asks for it."""
-    if last_user_text(body["messages"]).startswith(SLOW):
-        return Reply("so " * _SLOW_TOKENS, delay_s=_TOKEN_S)
+    """Answer as ever, but slowly where the question asks for it, or until somebody has enough."""
+    asked = last_user_text(body["messages"])
+    for how, tokens in ((SLOW, _SLOW_TOKENS), (ENDLESS, _ENDLESS_TOKENS)):
+        if asked.startswith(how):
+            return Reply("so " * tokens, delay_s=_TOKEN_S)
     return default_brain(body)
 
 
@@ -72,7 +74,7 @@ class Load:
         wire.until(waiting, {"completed"})
 
     def cancel(self, wire: Wire) -> None:
-        run = wire.run(self._plain, wire.thread(SLOW))
+        run = wire.run(self._plain, wire.thread(ENDLESS))  # it must not end by itself, however busy the machine is
         time.sleep(random.uniform(0, 0.2))
         wire.make(f"{run_path(run)}/cancel")
         wire.until(run, {"cancelled"})

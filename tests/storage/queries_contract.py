@@ -96,6 +96,24 @@ class RunsAreFenced:
         assert not await store.write(lambda connection: runs.renew(connection, older, 9.0))
         assert (await _found(store, held.id)).lease_until == 5.0
 
+    async def test_many_leases_at_once_are_renewed_for_their_holder_only(self, store: Store) -> None:
+        held = [await _stored_run(store, status="in_progress", attempt=2, lease_until=1.0) for _ in range(3)]
+        taken = replace(await _stored_run(store, status="in_progress", attempt=3, lease_until=1.0), attempt=2)
+        ended = await _stored_run(store, status="completed", attempt=2, lease_until=1.0)
+        everything = [*held, taken, ended, make.run(attempt=1)]
+        lost = await store.write(lambda connection: runs.renew_all(connection, everything, 5.0))
+        assert lost == {run.id for run in everything[3:]}
+        assert [(await _found(store, run.id)).lease_until for run in everything[:5]] == [5.0] * 3 + [1.0] * 2
+
+    async def test_of_two_sweepers_one_gives_a_queued_run_more_time(self, store: Store) -> None:
+        queued = await _stored_run(store, lease_until=1.0)
+        given = await asyncio.gather(
+            *[store.write(lambda c, until=until: runs.be_patient(c, queued, until)) for until in (5.0, 6.0)]
+        )
+        assert sorted(given) == [False, True]
+        claimed = await _stored_run(store, status="in_progress", lease_until=1.0)
+        assert not await store.write(lambda connection: runs.be_patient(connection, claimed, 5.0))
+
     @pytest.mark.parametrize("status", [*sorted(FINAL), "queued", "requires_action", "cancelling"])
     async def test_a_run_that_is_not_in_progress_has_no_lease(self, store: Store, status: Any) -> None:
         moved = await _stored_run(store, status=status, attempt=1)

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 from tests.storage import (
+    files_contract,
     keys_contract,
     lists_contract,
     pages_contract,
     queries_contract,
+    races_contract,
     store_contract,
     vector_stores_contract,
 )
@@ -120,6 +122,22 @@ class TestTenThousandFilesInOneStore(vector_stores_contract.TenThousandFilesInOn
     pass
 
 
+class TestFilesAreListed(files_contract.FilesAreListed):
+    pass
+
+
+class TestFilesAreFound(files_contract.FilesAreFound):
+    pass
+
+
+class TestDeletedFilesLeaveNothing(files_contract.DeletedFilesLeaveNothing):
+    pass
+
+
+class TestUploadsEndOnce(files_contract.UploadsEndOnce):
+    pass
+
+
 class TestPagesNeitherSkipNorRepeat(pages_contract.PagesNeitherSkipNorRepeat):
     pass
 
@@ -129,6 +147,10 @@ class TestCursorsMarkPlaces(pages_contract.CursorsMarkPlaces):
 
 
 class TestEveryListIsInOrder(pages_contract.EveryListIsInOrder):
+    pass
+
+
+class TestRacesHaveOneWinner(races_contract.RacesHaveOneWinner):
     pass
 
 

@@ -190,6 +190,11 @@ def _pattern(path: str, found: Found) -> Complaint:
     return Complaint(message, path, "invalid_value")
 
 
+def _nul(path: str, _: Found) -> Complaint:
+    where = f"Invalid '{path}'" if path else "Invalid body"
+    return Complaint(f"{where}: it contains a null character (\\u0000).", path or None, "invalid_value")
+
+
 def _neither(_: str, found: Found) -> Complaint:
     return _missing(found["ctx"]["under"], found)
 
@@ -227,6 +232,7 @@ _SENTENCES: dict[str, Callable[[str, Found], Complaint]] = {
     "neither_given": _neither,
     "both_given": _both,
     "json_invalid": _not_json,
+    "null_character": _nul,
 }
 
 _FLAT = ("query", "path", "header")

@@ -1,6 +1,7 @@
 """What routes ask of a request: its body, its page, its ids, its project, the server's services.
 
-All dependencies are coroutines, also those that wait for nothing: FastAPI runs plain functions in a thread each.
+All dependencies are coroutines, also those that wait for nothing: FastAPI runs plain functions in a thread each. They
+depend on the request alone: FastAPI goes through what a dependency depends on anew for each that does.
 """
 
 import math
@@ -70,9 +71,15 @@ async def caller(request: Request) -> Caller:
     return found
 
 
-async def project(caller: Annotated[Caller, Depends(caller)]) -> str:
+async def project(request: Request) -> str:
     """Return whose objects a request may see."""
-    return caller.project
+    return project_of(request.scope)
+
+
+def project_of(scope: Scope) -> str:
+    """Return whose objects a request may see."""
+    found: Caller = scope["caller"]
+    return found.project
 
 
 CallerDep = Annotated[Caller, Depends(caller)]
@@ -80,6 +87,7 @@ ServicesDep = Annotated[Services, Depends(services)]
 ProjectDep = Annotated[str, Depends(project)]
 
 M = TypeVar("M", bound=BaseModel)
+NUL = "\x00"
 
 
 _MAY_OVERFLOW = re.compile(rb"[0-9](?:[eE]\+?[0-9]{3}|[0-9]{308})")
@@ -101,6 +109,19 @@ def _has_infinity(content: Any) -> bool:
     return isinstance(content, float) and math.isinf(content)
 
 
+def _place_of_nul(content: Any, place: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:
+    """Return where the first string with a null character stands; PostgreSQL cannot keep one."""
+    if isinstance(content, str):
+        return place if NUL in content else None
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for step, value in items:
+        if isinstance(step, str) and NUL in step:
+            return place
+        if (found := _place_of_nul(value, (*place, step))) is not None:
+            return found
+    return None
+
+
 class JsonBody:
     """A dependency that reads a request's body as a model, whatever content type the client names.
 
@@ -117,6 +138,9 @@ class JsonBody:
         except ValueError as problem:
             found = {"type": "json_invalid", "loc": ("body",), "msg": "", "input": None, "ctx": {"error": str(problem)}}
             raise RequestValidationError([found]) from None
+        if b"\\u0000" in raw and (place := _place_of_nul(content)) is not None:
+            nul: Any = {"type": "null_character", "loc": ("body", *place), "msg": "", "input": None}
+            raise RequestValidationError([nul], body=content)
         try:
             return self.model.model_validate({} if content is None else content)
         except ValidationError as problem:
@@ -137,10 +161,17 @@ async def window(
     before: str | None = None,
 ) -> Window:
     """Read a list's page from the query. Empty cursors count as absent: some clients send them."""
+    for name, cursor in (("after", after), ("before", before)):
+        _refuse_nul(cursor or "", name)
     return Window(limit, order, after or None, before or None)
 
 
 WindowDep = Annotated[Window, Depends(window)]
+
+
+def _refuse_nul(value: str, param: str) -> None:
+    if NUL in value:
+        raise InvalidRequest(f"Invalid '{param}': it contains a null character.", param=param, code="invalid_value")
 
 
 async def included(request: Request) -> frozenset[str]:
@@ -164,6 +195,7 @@ WithResultsDep = Annotated[bool, Depends(_with_results)]
 def checked_id(value: str, kind: str, param: str) -> str:
     """Refuse an id that cannot be one (behaviours.md, row 9): it tells the caller what they mixed up."""
     prefix = PREFIXES[kind]
+    _refuse_nul(value, param)
     if not value.startswith(prefix):
         message = f"Invalid '{param}': '{value}'. Expected an ID that begins with '{prefix}'."
         raise InvalidRequest(message, param=param, code="invalid_value")

@@ -8,7 +8,7 @@ from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from understudy.api.requests import ProjectDep, Services, ServicesDep, services_of
+from understudy.api.requests import Services, project_of, services_of
 from understudy.api.sse import event_stream
 from understudy.engine.retries import AnsweredBefore, Once
 from understudy.storage.posts import Post
@@ -75,8 +75,9 @@ def _fingerprint(scope: Scope, headers: Headers, body: bytes) -> str:
     return _digest(headers.get("authorization", "").encode(), scope["path"].encode(), scope["query_string"], body)
 
 
-async def once(request: Request, services: ServicesDep, project: ProjectDep) -> Once:
+async def once(request: Request) -> Once:
     """Return a POST's permission to change something once."""
+    services, project = services_of(request.scope), project_of(request.scope)
     return _permission(request, services, project, await request.body())
 
 

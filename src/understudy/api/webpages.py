@@ -6,6 +6,7 @@ and Sec-Fetch-Site tell whose page it is. With keys none of this matters: a page
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
@@ -87,6 +88,13 @@ def _without_port(host: str) -> str:
 
 def _is_port(text: str) -> bool:
     return text.startswith(":") and text[1:].isdecimal() and text.isascii()
+
+
+@lru_cache(maxsize=64)
+def is_for_this_machine(host: str) -> bool:
+    """Tell whether nobody else can reach a server on this host. Raises OSError for a name that leads nowhere."""
+    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return all(is_loopback(str(place[0]).partition("%")[0]) for *_, place in found)
 
 
 def is_loopback(name: str) -> bool:

@@ -52,12 +52,28 @@ class Subscription(Protocol):
 class Bus(Protocol):
     """One process's, or a whole cluster's, nervous system."""
 
+    async def open(self) -> None:
+        """Be ready for all that follows. Raises ConfigurationError."""
+        ...
+
+    async def trouble(self) -> str | None:
+        """Say what is wrong with the bus; None if it is well."""
+        ...
+
     async def enqueue(self, job: str, work: Work = "runs") -> None:
         """Put a job where some worker will take it: a run's id, or a store's id and a file's with a slash between."""
         ...
 
     def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
         """Yield jobs of one kind, each to one worker of all that listen."""
+        ...
+
+    async def taken(self, job: str, work: Work = "runs") -> None:
+        """Confirm a job: its rows tell who has it now. One that is not confirmed in time comes again."""
+        ...
+
+    async def depth(self, work: Work = "runs") -> int:
+        """Return how many jobs of a kind wait for a worker."""
         ...
 
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:

@@ -10,7 +10,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from understudy.bus.base import EventId, LiveEvent, Subscription, Work
 from understudy.ids import Clock, SystemClock
-from understudy.protocol.events import Event
+from understudy.protocol.events import BEGINNINGS, Event
 
 LOG_BYTES = 8 * 1024 * 1024
 ALL_LOGS_BYTES = 64 * 1024 * 1024
@@ -133,8 +133,13 @@ class LocalBus:
         self._closed = False
         self._sweep_at = 0.0
 
-    def depth(self, work: Work = "runs") -> int:
-        """Return how many jobs of a kind wait for a worker."""
+    async def open(self) -> None:
+        """There is nothing to connect to."""
+
+    async def trouble(self) -> str | None:
+        return None
+
+    async def depth(self, work: Work = "runs") -> int:
         return len(self._jobs[work])
 
     async def enqueue(self, job: str, work: Work = "runs") -> None:
@@ -144,11 +149,14 @@ class LocalBus:
         while not self._closed and (job := await self._jobs[work].take()) is not None:
             yield job
 
+    async def taken(self, job: str, work: Work = "runs") -> None:
+        """A job cannot be lost on its way here."""
+
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
         if not events:
             return []
         log = self._opened(run_id)
-        if events[0].name in _BEGINNINGS and not log.events:
+        if events[0].name in BEGINNINGS and not log.events:
             log.whole = True
         before = log.size
         ids = [self._append(log, attempt, event) for event in events]
@@ -244,6 +252,3 @@ class LocalBus:
         if log is not None:
             self._size -= log.size
             log.wake()
-
-
-_BEGINNINGS = frozenset({"thread.created", "thread.run.created"})

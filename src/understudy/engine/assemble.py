@@ -17,6 +17,9 @@ from understudy.protocol.runs import Usage, usage
 from understudy.protocol.steps import RunStep, StepDetails, ToolCall
 from understudy.storage.runs import RunRecord
 
+NUL = "\x00"
+"""Some models say it; no database keeps it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -84,11 +87,13 @@ def fold(draft: Draft, delta: Delta, now: float) -> Folded:
     """Take one delta in."""
     match delta:
         case TextDelta(text):
+            text = text.replace(NUL, "")
             return _fold_text(draft, text, now) if text else Folded(draft)
         case RefusalDelta(text):
+            text = text.replace(NUL, "")
             return _fold_refusal(draft, text, now) if text else Folded(draft)
         case ToolCallDelta():
-            return _fold_call(draft, delta, now)
+            return _fold_call(draft, replace(delta, arguments=delta.arguments.replace(NUL, "")), now)
         case Finished(reason, used):
             counted = usage(used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.reasoning_tokens)
             return _finish(replace(draft, reason=reason, used=counted), now)

@@ -32,8 +32,7 @@ class Conversations:
 
         def write(connection: Connection) -> Thread:
             tools = given.tool_resources if given else None
-            thread = creation.add_thread(connection, project, given, tools, self._clock.now(), todo=todo)
-            return threads.get(connection, project, thread.id)
+            return creation.add_thread(connection, project, given, tools, self._clock.now(), todo=todo)
 
         made = await once.write(self._store, write)
         await self._enqueue(todo)

@@ -71,6 +71,8 @@ def add_thread(
 ) -> Thread:
     """Store a new thread with what its tools are given, and with its first messages; `todo` as in `add_messages`.
 
+    Returns it as it is shown.
+
     Raises FilesNotFound, NotFound, InvalidRequest.
     """
     given = given or CreateThread()
@@ -78,8 +80,15 @@ def add_thread(
     references.check_resources(connection, project, resources, now)
     resources = plant(connection, project, tools, resources, now, todo=todo, expires_after=OF_THREADS)
     thread = Thread(id=new_id("thread"), created_at=int(now), metadata=given.metadata or {}, tool_resources=resources)
-    threads.add(connection, project, thread)
+    shown = threads.add(connection, project, thread)
     add_messages(connection, project, thread.id, given.messages or [], now, where, todo=todo)
+    return with_attached(connection, project, shown, given.messages or [])
+
+
+def with_attached(connection: Connection, project: str, thread: Thread, added: Sequence[CreateMessage]) -> Thread:
+    """Return a thread as it is after messages were added: their files may have become its own."""
+    if any(message.attachments for message in added):
+        return threads.get(connection, project, thread.id)
     return thread
 
 

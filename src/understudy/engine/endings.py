@@ -4,6 +4,7 @@ All functions work inside a transaction and return None if somebody else has mov
 """
 
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from sqlalchemy import Connection
 
@@ -40,10 +41,7 @@ class Change:
 
 def total_usage(connection: Connection, run_id: str) -> Usage:
     """Sum what a run's calls of the model have used."""
-    total = usage()
-    for call in model_calls.of_run(connection, run_id):
-        total = add_usage(total, call.usage or usage())
-    return total
+    return reduce(add_usage, model_calls.usages(connection, run_id), usage())
 
 
 def end(

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from understudy.errors import TooManyRequests
 from understudy.storage import daily_tokens, runs
 from understudy.storage.api_keys import Limits
+from understudy.storage.rows import lock_project
 
 RUN_PATIENCE_S = 1
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
@@ -16,6 +17,8 @@ QUOTA = "You exceeded your current quota, please check your plan and billing det
 
 def refuse_beyond(connection: Connection, project: str, limits: Limits, now: float) -> None:
     """Raise TooManyRequests if a further run would be beyond the limits."""
+    if limits.runs_at_once is not None or limits.tokens_per_day is not None:
+        lock_project(connection, project)
     if limits.runs_at_once is not None:
         _refuse_run(project, limits.runs_at_once, runs.count_active(connection, project))
     if limits.tokens_per_day is not None:

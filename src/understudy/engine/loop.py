@@ -7,7 +7,7 @@ import asyncio
 from asyncio import CancelledError
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import assert_never
 
@@ -20,13 +20,14 @@ from understudy.engine.assemble import Draft, Folded, fold, with_calls
 from understudy.engine.endings import end, total_usage
 from understudy.engine.leased import Leased, must_save
 from understudy.engine.nextstep import AwaitToolOutputs, CallModelAgain, Finish, NextStep, Stop, UseTools, next_step
-from understudy.engine.prompt import CountTokens, DoesNotFit, Prompt
+from understudy.engine.prompt import CountTokens, DoesNotFit, Prompt, Sizes
 from understudy.engine.situation import OpenCalls, Situation, situation
 from understudy.engine.tooluse import Kit, ToolUse
 from understudy.engine.transitions import end_step, move
 from understudy.errors import LeaseLost, UpstreamError
 from understudy.ids import Clock, new_id
 from understudy.inference.base import Route, Routes
+from understudy.protocol.base import JsonObject
 from understudy.protocol.events import Event
 from understudy.protocol.messages import Message
 from understudy.protocol.runs import FINAL, LastError
@@ -37,7 +38,7 @@ from understudy.storage.model_calls import ModelCall
 from understudy.storage.runs import RunRecord
 from understudy.tools.base import Toolbox
 
-SAVE_EVERY_S = 1.0
+SAVE_EVERY_S = 2.0
 BYTES_PER_CHARACTER = 4
 MAX_MODEL_CALLS = 50
 
@@ -65,7 +66,7 @@ def _no_quote(_before: str, _passage: str) -> str:
 
 
 class Loop:
-    """Drives one run at a time for whoever claims it; holds no state of its own."""
+    """Drives runs for whoever claims them; holds no state of its own but what it has counted once."""
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class Loop:
     ) -> None:
         self._store = store
         self._routes = routes
-        self._count_tokens = count_tokens
+        self._sizes = Sizes(count_tokens)
         self._clock = clock
         self._quote = quote
         self._leased = Leased(store, bus, clock, lease_s)
@@ -134,7 +135,7 @@ class Loop:
         first = found.calls_made == 0
         make = partial(prompts.build, run, model=route.model, tools=kit.specs, first_call=first, budget=answer_left)
         try:
-            return prompts.fit(run, found.history, make, limit, self._count_tokens)
+            return prompts.fit(run, found.history, make, limit, self._sizes)
         except DoesNotFit:
             return Stop("max_prompt_tokens") if limit < window else Stop(error=TOO_LONG)
 
@@ -188,8 +189,7 @@ class Loop:
 
     async def _save_text(self, run: RunRecord, draft: Draft, saved_at: float, now: float) -> float:
         """Write the text so far, once in a while."""
-        written = draft.written()
-        if written is None or now - saved_at < SAVE_EVERY_S:
+        if now - saved_at < SAVE_EVERY_S or (written := draft.written()) is None:
             return saved_at
         await self._leased.commit(run, lambda connection: messages.save(connection, written))
         return now
@@ -245,7 +245,13 @@ def _new_call(run: RunRecord, route: Route, prompt: Prompt, now: float) -> Model
         started_at=now,
         instructions=run.instructions,
         message_ids=prompt.message_ids,
+        built_in=_built_in(run, prompt) or None,
     )
+
+
+def _built_in(run: RunRecord, prompt: Prompt) -> list[JsonObject]:
+    kinds = {tool["type"] for tool in run.tools} - {"function"}
+    return [asdict(spec) for spec in prompt.request.tools if spec.name in kinds]
 
 
 def _booked(call: ModelCall, draft: Draft, folded: Folded) -> ModelCall:

@@ -1,21 +1,25 @@
 """From a thread to the messages that a model is given. Pure: what was read comes in, a prompt goes out."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from understudy.inference.base import ChatMessage, CompletionRequest, ToolSpec
-from understudy.protocol.messages import Content, Message
+from understudy.protocol.messages import Content
 from understudy.protocol.steps import RunStep, ToolCall
 from understudy.protocol.tools import Tool
+from understudy.storage.messages import Said
 from understudy.storage.runs import RunRecord
 
-Placed = tuple[int, Message] | tuple[int, RunStep]
+Placed = tuple[int, Said] | tuple[int, RunStep]
 CountTokens = Callable[[Sequence[ChatMessage], Sequence[ToolSpec]], int]
+"""Counts a prompt, or a part of one: the parts' counts add up to the whole's."""
 
 ANSWER_SHARE = 4
 """One part in this many of the model's window is kept free for its answer."""
+KNOWN_SIZES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +34,24 @@ class DoesNotFit(Exception):
     """Not even what must be said fits into the tokens that are left."""
 
 
-def merge(messages: Sequence[tuple[int, Message]], tool_steps: Sequence[tuple[int, RunStep]]) -> list[Placed]:
+def merge(messages: Sequence[tuple[int, Said]], tool_steps: Sequence[tuple[int, RunStep]]) -> list[Placed]:
     """Put messages and tool calls into the order in which they happened."""
     return sorted([*messages, *tool_steps], key=lambda placed: placed[0])
 
 
-def within_strategy(run: RunRecord, messages: Sequence[tuple[int, Message]]) -> list[tuple[int, Message]]:
-    """Apply `truncation_strategy`: of what others said, the last messages; what this run said stays."""
+def wanted_of_others(run: RunRecord) -> float:
+    """Return how many messages that are not its own a run is told of at most."""
     limit = run.truncation_strategy["last_messages"]
-    if run.truncation_strategy["type"] == "auto" or limit is None:
-        return list(messages)
+    return math.inf if run.truncation_strategy["type"] == "auto" or limit is None else limit
+
+
+def within_strategy(run: RunRecord, messages: Sequence[tuple[int, Said]]) -> list[tuple[int, Said]]:
+    """Apply `truncation_strategy`: of what others said, the last messages; what this run said stays."""
+    limit = wanted_of_others(run)
     before = [placed for placed in messages if placed[1].run_id != run.id]
-    kept = {message.id for _, message in before[-limit:]}
+    if len(before) <= limit:
+        return list(messages)
+    kept = {message.id for _, message in before[-int(limit) :]}
     return [placed for placed in messages if placed[1].run_id == run.id or placed[1].id in kept]
 
 
@@ -57,7 +67,7 @@ def build(
     """Make the request for a run's next model call; `budget` is what its limit leaves for the answer, in tokens."""
     request = CompletionRequest(
         model=model,
-        messages=[*_instructions(run), *_chat(run.project, history)],
+        messages=[*_instructions(run), *_chat(run.project, [item for _, item in history])],
         tools=tools,
         tool_choice=_tool_choice(run, first_call=first_call) if tools else None,
         parallel_tool_calls=run.parallel_tool_calls if tools else None,
@@ -67,7 +77,34 @@ def build(
         response_format=None if run.response_format in (None, "auto") else run.response_format,  # type: ignore[arg-type]
         reasoning_effort=run.reasoning_effort,
     )
-    return Prompt(request, [item.id for _, item in history if isinstance(item, Message)])
+    return Prompt(request, [item.id for _, item in history if isinstance(item, Said)])
+
+
+def characters(item: Said | RunStep) -> int:
+    """Return about how much an item of a thread says."""
+    if isinstance(item, Said):
+        return sum(len(part["text"]["value"]) for part in item.content if "text" in part)
+    return len(str(item.step_details))
+
+
+class Sizes:
+    """How many tokens each message or step takes, by its id: what is finished does not change.
+
+    The next run on a thread is told most of what the last one was.
+    """
+
+    def __init__(self, count: CountTokens) -> None:
+        self.count = count
+        self._known: dict[str, int] = {}
+
+    def of(self, item: Said | RunStep) -> int:
+        """Return what an item of a thread adds to a prompt, in tokens."""
+        known = self._known.get(item.id)
+        if known is None:
+            if len(self._known) >= KNOWN_SIZES:
+                self._known.clear()
+            known = self._known[item.id] = self.count(_chat("", [item]), ())
+        return known
 
 
 def fit(
@@ -75,36 +112,33 @@ def fit(
     history: Sequence[Placed],
     make: Callable[[Sequence[Placed]], Prompt],
     limit: int,
-    count: CountTokens,
+    sizes: Sizes,
 ) -> Prompt:
     """Leave out the oldest of the history until the prompt has at most `limit` tokens.
 
     The last message that is not this run's own, and all that follows it, stays. Raises DoesNotFit.
     """
-    first_needed = _first_needed(run, history)
-    start = 0
-    while True:
-        prompt = make(history[start:])
-        tokens = _tokens(prompt.request, limit, count)
-        if tokens <= limit:
-            return prompt
-        if start >= first_needed:
-            raise DoesNotFit
-        surplus = (tokens - limit) / tokens
-        start = min(first_needed, start + max(1, int((len(history) - start) * surplus)))
+    if sum(characters(item) for _, item in history) <= limit and _bytes((whole := make(history)).request) <= limit:
+        return whole  # a token is a byte or more: there is no need to count
+    around = make([]).request
+    left = limit - sizes.count(around.messages, around.tools)
+    start = len(history)
+    while start > 0 and left >= 0:
+        left -= sizes.of(history[start - 1][1])
+        start -= left >= 0
+    if left < 0 and start > _first_needed(run, history):
+        raise DoesNotFit
+    return make(history[start:])
 
 
 def _first_needed(run: RunRecord, history: Sequence[Placed]) -> int:
-    others = [place for place, (_, item) in enumerate(history) if isinstance(item, Message) and item.run_id != run.id]
+    others = [place for place, (_, item) in enumerate(history) if isinstance(item, Said) and item.run_id != run.id]
     return others[-1] if others else 0
 
 
-def _tokens(request: CompletionRequest, limit: int, count: CountTokens) -> int:
-    """Count a prompt's tokens; where its bytes alone show that it fits, do not count (a token is a byte or more)."""
-    size = len(
-        json.dumps([*request.messages, *[tool.parameters for tool in request.tools]], ensure_ascii=False).encode()
-    )
-    return size if size <= limit else count(request.messages, request.tools)
+def _bytes(request: CompletionRequest) -> int:
+    parameters = [tool.parameters for tool in request.tools]
+    return len(json.dumps([*request.messages, *parameters], ensure_ascii=False).encode())
 
 
 def spec(tool: Tool) -> ToolSpec:
@@ -133,11 +167,11 @@ def _tool_choice(run: RunRecord, *, first_call: bool) -> Any:
     return {"type": "function", "function": {"name": choice["type"]}}
 
 
-def _chat(project: str, history: Sequence[Placed]) -> list[ChatMessage]:
+def _chat(project: str, history: Sequence[Said | RunStep]) -> list[ChatMessage]:
     chat: list[ChatMessage] = []
     said_by: str | None = None  # the run whose narration stands last, and may take tool calls onto it
-    for _, item in history:
-        if isinstance(item, Message):
+    for item in history:
+        if isinstance(item, Said):
             chat.append({"role": item.role, "content": _content(project, item)})
             said_by = item.run_id if item.role == "assistant" else None
             continue
@@ -161,7 +195,7 @@ def _output(call: ToolCall) -> str:
     return (call["function"]["output"] if call["type"] == "function" else call.get("output")) or ""
 
 
-def _content(project: str, message: Message) -> str | list[dict[str, Any]]:
+def _content(project: str, message: Said) -> str | list[dict[str, Any]]:
     """A single text stays a string: some upstreams know no other form."""
     parts = message.content
     if all(part["type"] in ("text", "refusal") for part in parts):

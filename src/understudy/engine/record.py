@@ -15,7 +15,6 @@ from understudy.inference.base import CompletionRequest, ToolSpec
 from understudy.protocol import model_calls as wire
 from understudy.protocol.base import JsonObject
 from understudy.protocol.steps import RunStep
-from understudy.protocol.tools import Tool
 from understudy.storage import messages, model_calls, runs, steps, threads
 from understudy.storage.model_calls import ModelCall
 from understudy.storage.runs import RunRecord
@@ -50,9 +49,19 @@ def _prompt(connection: Connection, run: RunRecord, call: ModelCall) -> wire.Pro
     used = sum(usage["completion_tokens"] for usage in finished)
     budget = None if run.max_completion_tokens is None else run.max_completion_tokens - used
     as_then = replace(run, instructions=call.instructions)
-    tools = [_spec(tool) for tool in run.tools]
-    made = prompts.build(as_then, history, model=call.model, tools=tools, first_call=not finished, budget=budget)
+    made = prompts.build(
+        as_then, history, model=call.model, tools=_specs(run, call), first_call=not finished, budget=budget
+    )
     return _told(made.request, sorted(set(call.message_ids) - set(made.message_ids), key=call.message_ids.index))
+
+
+def _specs(run: RunRecord, call: ModelCall) -> list[ToolSpec]:
+    """Return the tools as the model was told of them then: of built-in ones this depends on the thread's files."""
+    told = {tool["name"]: ToolSpec(**tool) for tool in call.built_in or []}
+    return [
+        prompts.spec(tool) if tool["type"] == "function" else told.get(tool["type"], ToolSpec(tool["type"], None, {}))
+        for tool in run.tools
+    ]
 
 
 def _history(connection: Connection, run: RunRecord, call: ModelCall, earlier: Sequence[ModelCall]) -> list[Placed]:
@@ -81,11 +90,6 @@ def _told(request: CompletionRequest, missing: list[str]) -> wire.Prompt:
         reasoning_effort=request.reasoning_effort,
         missing_message_ids=missing,
     )
-
-
-def _spec(tool: Tool) -> ToolSpec:
-    """How a built-in tool was described hangs on what it found at the time: of these the name alone is told."""
-    return prompts.spec(tool) if tool["type"] == "function" else ToolSpec(tool["type"], None, {})
 
 
 def _tool(tool: ToolSpec) -> JsonObject:

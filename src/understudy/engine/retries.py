@@ -77,6 +77,7 @@ class Once:
         now = clock.now()
 
         def write(connection: Connection) -> tuple[T, None] | tuple[None, Done]:
+            posts.hold(connection, post)
             if (before := _before(connection, post, now)) is not None:
                 return None, before
             made = change(connection)

@@ -19,6 +19,7 @@ from understudy.inference.base import Routes
 from understudy.protocol.events import Event, event
 from understudy.protocol.runs import CreateRun, CreateThreadAndRun, Run, RunFields, ToolOutput
 from understudy.protocol.steps import RunStep
+from understudy.protocol.threads import Thread
 from understudy.storage import assistants, messages, model_calls, runs, steps, threads
 from understudy.storage.api_keys import NO_LIMITS, Limits
 from understudy.storage.base import Store
@@ -63,12 +64,13 @@ class RunService:
 
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
             refuse_beyond(connection, project, limits, self._clock.now())
-            threads.lock(connection, project, thread_id)
+            thread = threads.lock(connection, project, thread_id)
             refuse_if_busy(connection, thread_id, "Thread {thread} already has an active run {run}.")
             extra = request.additional_messages or []
             now = self._clock.now()
             creation.add_messages(connection, project, thread_id, extra, now, "additional_messages", todo=todo)
-            return self._new_run(connection, project, thread_id, request, with_results=with_results)
+            thread = creation.with_attached(connection, project, thread, extra)
+            return self._new_run(connection, project, thread, request, with_results=with_results)
 
         return await self._begin(write, once, todo=todo)
 
@@ -85,9 +87,8 @@ class RunService:
             thread = creation.add_thread(
                 connection, project, request.thread, resources, now, "thread.messages", todo=todo
             )
-            run, events = self._new_run(connection, project, thread.id, request)
-            shown = threads.get(connection, project, thread.id)
-            return run, [event("thread.created", shown), *events]
+            run, events = self._new_run(connection, project, thread, request)
+            return run, [event("thread.created", thread), *events]
 
         return await self._begin(write, once, todo=todo)
 
@@ -183,17 +184,16 @@ class RunService:
         self,
         connection: Connection,
         project: str,
-        thread_id: str,
+        thread: Thread,
         request: RunFields,
         *,
         with_results: bool = False,
     ) -> tuple[RunRecord, list[Event]]:
         assistant = assistants.get(connection, project, request.assistant_id)
-        thread = threads.get(connection, project, thread_id)
         now = self._clock.now()
         run = creation.new_run(request, assistant, thread, project, int(now), self._run_expiry_s)
         self._routes.find(run.model)
-        if not run.instructions and not messages.has_user_message(connection, thread_id):
+        if not run.instructions and not messages.has_user_message(connection, thread.id):
             raise InvalidRequest(NOTHING_TO_ANSWER, code="invalid_thread")
         patience = now + QUEUE_PATIENCE_S
         run = replace(run, id=new_id("run"), lease_until=patience, include_results=with_results)

@@ -9,14 +9,16 @@ from sqlalchemy import Connection
 from understudy.engine import prompt as prompts
 from understudy.engine.annotate import Marks, Quote, marks_of
 from understudy.engine.prompt import Placed
-from understudy.protocol.messages import Message
 from understudy.protocol.runs import Usage, add_usage, usage
 from understudy.protocol.steps import RunStep
 from understudy.storage import messages, model_calls, steps
+from understudy.storage.messages import Said
 from understudy.storage.runs import RunRecord
 
 HISTORY_PAGE = 200
 CHARACTERS_PER_TOKEN = 4
+CHARACTERS_AROUND = 16
+"""What the format around a message takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +46,24 @@ def situation(connection: Connection, run: RunRecord, window: int, quote: Quote)
     waiting = steps.open_calls(connection, run.id)
     if waiting is not None:
         return OpenCalls(*waiting)
-    spoken = _recent_messages(connection, run.thread_id, window * CHARACTERS_PER_TOKEN)
+    spoken = _recent_messages(connection, run, window * CHARACTERS_PER_TOKEN)
     kept = prompts.within_strategy(run, spoken)
     called = steps.finished_tools(connection, run.thread_id, since=kept[0][0] if kept else 0)
-    finished = [call for call in model_calls.of_run(connection, run.id) if call.usage is not None]
+    history = prompts.merge(kept, called)
+    made = model_calls.usages(connection, run.id)
     searches = any(tool["type"] == "file_search" for tool in run.tools)
     return Situation(
-        prompts.merge(kept, called),
-        reduce(add_usage, (call.usage or usage() for call in finished), usage()),
-        len(finished),
-        sum(_characters(item) for _, item in kept)
-        + sum(len(str(item.step_details)) for _, item in called)
-        + len(run.instructions or ""),
+        history,
+        reduce(add_usage, made, usage()),
+        len(made),
+        sum(prompts.characters(item) for _, item in history) + len(run.instructions or ""),
         marks_of([step for _, step in called], searches=searches, quote=quote),
         _new_images(run, kept, called),
     )
 
 
 def _new_images(
-    run: RunRecord, spoken: Sequence[tuple[int, Message]], called: Sequence[tuple[int, RunStep]]
+    run: RunRecord, spoken: Sequence[tuple[int, Said]], called: Sequence[tuple[int, RunStep]]
 ) -> tuple[str, ...]:
     since = max((place for place, message in spoken if message.run_id == run.id), default=0)
     new = [step for place, step in called if step.run_id == run.id and place > since]
@@ -71,19 +72,17 @@ def _new_images(
     return tuple(output["image"]["file_id"] for output in outputs if output["type"] == "image")
 
 
-def _characters(message: Message) -> int:
-    return sum(len(part["text"]["value"]) for part in message.content if "text" in part)
-
-
-def _recent_messages(connection: Connection, thread_id: str, characters: int) -> list[tuple[int, Message]]:
-    """Read backwards through a thread for as long as it could still fit, oldest first in the result."""
-    found: list[tuple[int, Message]] = []
+def _recent_messages(connection: Connection, run: RunRecord, characters: int) -> list[tuple[int, Said]]:
+    """Read backwards through a thread for as long as it could still fit and is wanted, oldest first in the result."""
+    found: list[tuple[int, Said]] = []
     before: int | None = None
-    while characters > 0:
-        more = messages.newest(connection, thread_id, HISTORY_PAGE, before)
+    wanted = prompts.wanted_of_others(run)
+    while characters > 0 and wanted > 0:
+        more = messages.newest(connection, run.thread_id, HISTORY_PAGE, before)
         found += more
         if len(more) < HISTORY_PAGE:
             break
         before = more[-1][0]
-        characters -= sum(_characters(item) for _, item in more)
+        characters -= sum(prompts.characters(item) + CHARACTERS_AROUND for _, item in more)
+        wanted -= sum(item.run_id != run.id for _, item in more)
     return found[::-1]

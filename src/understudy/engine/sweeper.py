@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from dataclasses import replace
 
 from understudy.bus.base import Bus
 from understudy.engine.endings import end
@@ -75,7 +74,7 @@ class Sweeper:
 
     async def _enqueue(self, run: RunRecord, now: float) -> None:
         if run.status == "queued":
-            patient = replace(run, lease_until=now + QUEUE_PATIENCE_S)
-            if not await self._store.write(lambda connection: runs.save(connection, patient, was=run)):
+            until = now + QUEUE_PATIENCE_S
+            if not await self._store.write(lambda connection: runs.be_patient(connection, run, until)):
                 return
         await self._bus.enqueue(run.id)

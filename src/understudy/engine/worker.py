@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 UNKNOWN: LastError = {"code": "server_error", "message": "Sorry, something went wrong."}
 RENEWALS_PER_LEASE = 3
+RENEWED_AT_ONCE = 50
 STOP_S = 1.5
 CALL_OFF_S = 1.0
 """How long a drive that is called off may take to let go of its upstream."""
@@ -51,6 +54,7 @@ class Worker:
         self._lease_s = lease_s
         self._slots = asyncio.Semaphore(concurrency)
         self._held: set[_Held] = set()
+        self._attended: set[tuple[str, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -58,14 +62,21 @@ class Worker:
         """Take jobs until the bus closes."""
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._keep_leases())
-            async for run_id in self._bus.jobs():
-                await self._slots.acquire()
-                if self._stopping:
-                    break
+            async for run_id in self._jobs():
                 task = asyncio.create_task(self._work(run_id), name=f"run {run_id}")
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
             renewing.cancel()
+
+    async def _jobs(self) -> AsyncGenerator[str, None]:
+        """Take a job only when there is room for it: what waits may be another worker's."""
+        async with aclosing(self._bus.jobs()) as jobs:
+            while True:
+                await self._slots.acquire()
+                run_id = await anext(jobs, None)
+                if run_id is None or self._stopping:
+                    return
+                yield run_id
 
     async def stop(self) -> None:
         """Hand back what is under way, at once: whoever takes it over need not wait for the lease to lapse."""
@@ -89,6 +100,7 @@ class Worker:
         logs.tag(run_id=run_id)
         async with self._bus.signalled(run_id) as signal:  # first listen, then claim: no signal falls in between
             change = await self._store.write(lambda connection: self._claim(connection, run_id))
+            await self._bus.taken(run_id)
             if change is None:
                 return
             run = change.run
@@ -112,18 +124,23 @@ class Worker:
             return None
         if run.status == "cancelling":
             return end(connection, run, "cancelled", now)
+        if (run.id, run.attempt) in self._attended:  # so much was to do that the lease lapsed: nobody is gone
+            runs.renew(connection, run, lease_until)
+            return None
         return take_over(connection, run, self._name, now, lease_until)
 
     async def _attend(self, run: RunRecord, signal: Signal) -> None:
         """Drive a run, and let go of it the moment it is no longer ours."""
         held = _Held(run)
         self._held.add(held)
+        self._attended.add((run.id, run.attempt))
         driving = asyncio.ensure_future(self._drive(run))
         called_off = {asyncio.ensure_future(signal.wait()), asyncio.ensure_future(held.lost.wait())}
         try:
             await asyncio.wait({driving, *called_off}, return_when=asyncio.FIRST_COMPLETED)
             await _call_off(driving)
-            await self._settle(run)
+            if not _has_rested(driving):
+                await self._settle(run)
         except asyncio.CancelledError:
             await _call_off(driving)
             await self._hand_back(run)
@@ -132,10 +149,13 @@ class Worker:
             for waiting in called_off:
                 waiting.cancel()
             self._held.discard(held)
+            self._attended.discard((run.id, run.attempt))
 
-    async def _drive(self, run: RunRecord) -> None:
+    async def _drive(self, run: RunRecord) -> bool:
+        """Return whether the run has come to rest."""
         try:
             await self._loop.drive(run)
+            return True
         except LeaseLost:
             log.info("run %s was taken away", run.id)
         except StorageFault as fault:
@@ -148,6 +168,7 @@ class Worker:
         except Exception:
             log.exception("run %s failed on a defect of this server", run.id)
             await self._settle(run, UNKNOWN)
+        return False
 
     async def _settle(self, run: RunRecord, error: LastError | None = None) -> None:
         """Fail a run with its error; carry out a cancellation or an expiry that came meanwhile."""
@@ -182,24 +203,34 @@ class Worker:
             everything = list(self._held)
             if not everything:
                 continue
-            until = self._clock.now() + self._lease_s
             try:
-                lost = await self._store.write(
-                    lambda connection, everything=everything, until=until: [  # type: ignore[misc]
-                        held for held in everything if not runs.renew(connection, held.run, until)
-                    ]
-                )
+                lost = await self._renew(everything)
             except StorageFault as fault:
                 log.warning("leases could not be renewed. %s", fault)
                 continue
             except Exception:
                 log.exception("leases could not be renewed")
                 continue
-            for held in lost:
-                held.lost.set()  # not through the bus: whoever has the run now would hear it too
+            for held in everything:
+                if held.run.id in lost:
+                    held.lost.set()  # not through the bus: whoever has the run now would hear it too
+
+    async def _renew(self, held: Sequence[_Held]) -> set[str]:
+        """Renew in batches: one that meets many commits of the same runs would often have to be made anew."""
+        lost: set[str] = set()
+        for batch in (held[start : start + RENEWED_AT_ONCE] for start in range(0, len(held), RENEWED_AT_ONCE)):
+            mine = [each.run for each in batch]
+            until = self._clock.now() + self._lease_s
+            lost |= await self._store.write(partial(runs.renew_all, held=mine, lease_until=until))
+        return lost
 
 
-async def _call_off(driving: asyncio.Future[None]) -> None:
+def _has_rested(driving: asyncio.Future[bool]) -> bool:
+    """Tell whether a drive has brought its run to rest by itself; then there is nothing to settle."""
+    return driving.done() and not driving.cancelled() and driving.exception() is None and driving.result()
+
+
+async def _call_off(driving: asyncio.Future[bool]) -> None:
     """Stop the drive if it still goes on; closing its model stream aborts the call upstream."""
     if not driving.done():
         driving.cancel()

@@ -17,6 +17,11 @@ _PROMPT_CACHE_MIB = 512  # threads put aside while another one talks; one of 8,1
 _ALIAS = "embedded"
 
 
+# What the model's own authors recommend (its generation_config). Without them a small model is led astray by unlikely
+# tokens, and repeats itself to the end of its window.
+_TOP_K, _TOP_P, _REPEAT = 20, 0.8, 1.1
+
+
 def main() -> None:
     """Serve until the parent goes away."""
     _die_with_parent()
@@ -52,6 +57,8 @@ def _serve(settings: dict[str, Any]) -> Any:
     params.endpoint_slots = False
     params.warmup = False
     params.verbosity = 1
+    params.sampling.top_k, params.sampling.top_p = _TOP_K, _TOP_P
+    params.sampling.penalty_repeat = _REPEAT
     if settings.get("threads"):
         params.cpuparams.n_threads = settings["threads"]
     return xllamacpp.Server(params)

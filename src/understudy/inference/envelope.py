@@ -21,6 +21,7 @@ MAX_CALLS = 8  # a small model may repeat itself for ever
 _MAX_ROUNDS = 8  # of calls without an answer; then only a message is left to it
 _MAX_SOURCES = 20
 _RESULT_BEGINS = '{"result_of": '
+_CODE_RESULT = f'{_RESULT_BEGINS}"{CODE}"'
 _SYSTEM_ROLES = ("system", "developer")
 
 _PROMPT = """\
@@ -38,17 +39,22 @@ question about two facts needs two, a greeting or a question that no function an
 Then call each of them, or, when none is needed, answer in message: if you have results, tell each of them."""
 
 _ASK_FOR_CODE = """\
+Write the Python code in one ```python block and nothing else. Its first line is a comment that translates this \
+question into English, with every number and condition in it:
 {question}
-
-Write the Python code for this in one ```python block and nothing else: first a comment that says in English what is \
-asked, with every number and condition in it, then short code that uses library functions (sympy for primes and \
-algebra, numpy, pandas) and prints the result."""
+Then comes short code that computes exactly what the comment says, with library functions (sympy for primes and \
+algebra, numpy, pandas), and prints the result with a word on what it is."""
 
 _CODE_COMES_AFTER = " Call it without arguments: you are asked for the code right after."
 
 _CITE = (
     "These are the results of your calls. Now answer my question in a message, in my language and from these passages "
     "only. Then name in sources those of the passages on which the message rests, such as {example}."
+)
+
+_AFTER_CODE = (
+    "This is what your code gave. If it is an error, call code_interpreter again and mend it. Else answer my question "
+    "now in a message, in my language, with the values as they were printed; calculate nothing yourself."
 )
 
 _NUDGE = (
@@ -203,7 +209,8 @@ def _results(outputs: Sequence[str], *, enveloped: bool) -> ChatMessage:
     if not enveloped:
         return {"role": "user", "content": "\n".join(outputs)}
     cited = CITATION.search(outputs[-1])
-    nudge = _CITE.format(example=json.dumps(cited.group(1))) if cited else _NUDGE
+    nudge = _AFTER_CODE if outputs[-1].startswith(_CODE_RESULT) else _NUDGE
+    nudge = _CITE.format(example=json.dumps(cited.group(1))) if cited else nudge
     return {"role": "user", "content": "\n".join([*outputs, nudge])}
 
 

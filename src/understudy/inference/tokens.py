@@ -10,7 +10,7 @@ from understudy.inference.base import ChatMessage, ToolSpec
 
 _PIECE_CHARS = 100_000  # the encoder refuses input that makes 200,000 tokens or more
 _TOKENS_PER_MESSAGE = 4  # role, separators: what the hosted chat format adds to each message
-_TOKENS_PER_REPLY = 3  # the reply's own header
+TOKENS_PER_REPLY = 3  # the reply's own header
 _TOKENS_PER_IMAGE = 765  # the hosted price of a 1024 x 1024 image; the true size is unknown here
 
 
@@ -33,10 +33,11 @@ def count(text: str) -> int:
 
 
 def count_messages(messages: Sequence[ChatMessage], tools: Sequence[ToolSpec] = ()) -> int:
-    """Return about how many tokens a prompt takes: exact for texts, an estimate for the format around them."""
-    if not messages and not tools:
-        return 0
-    return sum(map(_message_tokens, messages)) + sum(map(_tool_tokens, tools)) + _TOKENS_PER_REPLY
+    """Return about how many tokens a prompt takes: exact for texts, an estimate for the format around them.
+
+    Of parts, it is the sum; a whole prompt takes TOKENS_PER_REPLY more.
+    """
+    return sum(map(_message_tokens, messages)) + sum(map(_tool_tokens, tools))
 
 
 def _message_tokens(message: ChatMessage) -> int:

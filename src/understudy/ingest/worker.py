@@ -6,14 +6,15 @@ that names only a store removes all that is left of that.
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from sqlalchemy import Connection
 
 from understudy.bus.base import Bus, Signal
-from understudy.errors import LeaseLost, UnderstudyError
+from understudy.errors import LeaseLost, Unavailable, UnderstudyError
 from understudy.ids import Clock
 from understudy.protocol.vector_stores import FileError
 from understudy.retrieval.documents import Unreadable
@@ -79,14 +80,21 @@ class FileWorker:
         """Take jobs until the bus closes."""
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._keep_leases())
-            async for job in self._bus.jobs("files"):
-                await self._slots.acquire()
-                if self._stopping:
-                    break
+            async for job in self._jobs():
                 task = asyncio.create_task(self._work(job), name=f"file {job}")
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
             renewing.cancel()
+
+    async def _jobs(self) -> AsyncGenerator[str, None]:
+        """Take a job only when there is room for it: what waits may be another worker's."""
+        async with aclosing(self._bus.jobs("files")) as jobs:
+            while True:
+                await self._slots.acquire()
+                job = await anext(jobs, None)
+                if job is None or self._stopping:
+                    return
+                yield job
 
     async def stop(self) -> None:
         """Hand back what is under way, at once: whoever takes it over need not wait for the lease to lapse."""
@@ -101,7 +109,7 @@ class FileWorker:
         self._slots.release()
         if task.cancelled() or (failure := task.exception()) is None:
             return
-        if isinstance(failure, StorageFault):
+        if isinstance(failure, Unavailable):
             log.warning("a file could not be brought to an end; the sweeper will have it tried again. %s", failure)
         else:
             log.error("a file could not be brought to an end; the sweeper will see to it", exc_info=failure)
@@ -110,9 +118,11 @@ class FileWorker:
         store_id, _, file_id = job.partition("/")
         if not file_id:
             await self._empty_store(store_id)
+            await self._bus.taken(job, "files")
             return
         async with self._bus.signalled(job) as signal:  # first listen, then claim: no signal falls in between
             file = await self._store.write(lambda connection: self._claim(connection, store_id, file_id))
+            await self._bus.taken(job, "files")
             if file is not None:
                 await self._attend(file, signal)
         await self._empty_file(store_id, file_id)
@@ -163,8 +173,10 @@ class FileWorker:
         except LeaseLost:
             log.info("file %s was taken away", file.job)
             return
-        except StorageFault:
-            raise  # tried again, once the database can be written to
+        except Unavailable as fault:  # the database, the file store or an embedder is off: it may be on again soon
+            if isinstance(fault, StorageFault) or file.tries < MAX_TRIES:
+                raise
+            error = FileError(code="server_error", message=str(fault))
         except UnderstudyError as failure:
             error = FileError(code="server_error", message=str(failure))
         except Exception:

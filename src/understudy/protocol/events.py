@@ -13,6 +13,9 @@ ERROR = "error"
 RUN_ENDS = frozenset(f"thread.run.{status}" for status in FINAL)
 """Events after which a run has no further ones."""
 
+BEGINNINGS = frozenset({"thread.created", "thread.run.created"})
+"""Events with which a run's stream begins."""
+
 STREAM_ENDS = RUN_ENDS | {"thread.run.requires_action"}
 """Events after which a client's stream ends."""
 
@@ -75,4 +78,7 @@ def _step_delta(step_id: str, call: Mapping[str, object]) -> Event:
 
 def _delta(name: str, object_id: str, delta: dict[str, object]) -> Event:
     body = {"id": object_id, "object": name, "delta": delta}
-    return Event(name, json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+    return Event(name, _encode(body))
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # `dumps` would make one for every token

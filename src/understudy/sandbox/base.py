@@ -115,6 +115,10 @@ class Sandbox(Protocol):
         """
         ...
 
+    async def ready(self) -> None:
+        """Return once code can be run. Raises Unavailable, saying why it cannot and how to mend it."""
+        ...
+
     def warm(self) -> None:
         """Make a session ready in the background, for code is about to come. Cheap, and without effect if there is."""
         ...

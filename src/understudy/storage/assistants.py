@@ -10,7 +10,7 @@ from understudy.protocol.assistants import Assistant
 from understudy.protocol.base import Metadata
 from understudy.protocol.tools import ReasoningEffort, ResponseFormat, Tool, ToolResources
 from understudy.storage import file_uses, posts
-from understudy.storage.rows import Window, allot_in_project, insert, page
+from understudy.storage.rows import Window, allot_in_project, given, insert, page
 from understudy.storage.schema import assistants
 
 NOUN = "assistant"
@@ -47,6 +47,8 @@ class AssistantRecord:
 
 
 _COLUMNS = AssistantRecord.__slots__
+_MINE = (given(assistants.c.id), given(assistants.c.project), ~assistants.c.deleted)
+_GET = select(*(assistants.c[name] for name in _COLUMNS)).where(*_MINE)
 
 
 def _record(row: RowMapping) -> AssistantRecord:
@@ -62,11 +64,10 @@ def add(connection: Connection, project: str, assistant: AssistantRecord) -> Non
 
 def get(connection: Connection, project: str, assistant_id: str) -> AssistantRecord:
     """Raises NotFound."""
-    mine = (assistants.c.id == assistant_id, assistants.c.project == project, ~assistants.c.deleted)
-    row = connection.execute(select(assistants).where(*mine)).mappings().first()
+    row = connection.execute(_GET, {"given_id": assistant_id, "given_project": project}).first()
     if row is None:
         raise NotFound(NOUN, assistant_id)
-    return _record(row)
+    return AssistantRecord(*row)
 
 
 def list_page(connection: Connection, project: str, window: Window) -> tuple[list[AssistantRecord], bool]:

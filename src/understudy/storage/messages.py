@@ -1,18 +1,30 @@
 """Queries on messages."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Text, cast, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Text, bindparam, cast, func, select, update
 
 from understudy.errors import NotFound
-from understudy.protocol.messages import Message
+from understudy.protocol.messages import Content, Message, Role
 from understudy.storage import posts
-from understudy.storage.rows import Window, allot, page
+from understudy.storage.rows import Window, allot, given, page
 from understudy.storage.schema import messages, threads
 
 NOUN = "message"
 _FIELDS = [name for name in Message.model_fields if name != "object"]
+_WRITTEN = {"status", "content", "incomplete_details", "incomplete_at", "completed_at"}
+
+_INSERT = messages.insert()
+_LISTED = (given(messages.c.thread_id), ~messages.c.deleted, ~messages.c.abandoned)
+_FROM_USER = select(messages.c.id).where(*_LISTED, messages.c.role == "user").limit(1)
+_SAID = (messages.c.seq, messages.c.id, messages.c.run_id, messages.c.role, messages.c.content)
+_FINISHED = select(*_SAID).where(*_LISTED, messages.c.status != "in_progress")
+_BEFORE = _FINISHED.where(messages.c.seq < bindparam("before"))
+_NEWEST = _BEFORE.order_by(messages.c.seq.desc()).limit(bindparam("most"))
+_SAVE = update(messages).where(given(messages.c.id))
+_LAST_PLACE = 2**62
 
 
 def _message(row: RowMapping) -> Message:
@@ -37,7 +49,7 @@ def add(connection: Connection, project: str, thread_id: str, new: Sequence[Mess
         message.model_dump(exclude={"object"}) | {"project": project, "seq": first + offset}
         for offset, message in enumerate(new)
     ]
-    connection.execute(messages.insert(), rows)
+    connection.execute(_INSERT, rows)
 
 
 def get(connection: Connection, project: str, thread_id: str, message_id: str) -> Message:
@@ -60,20 +72,28 @@ def list_page(
     return [_message(row) for row in rows], more
 
 
-def newest(connection: Connection, thread_id: str, limit: int, before: int | None = None) -> list[tuple[int, Message]]:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Of a message what a model is told: thousands of them may go into a prompt."""
+
+    id: str
+    run_id: str | None
+    role: Role
+    content: list[Content]
+
+
+def newest(connection: Connection, thread_id: str, limit: int, before: int | None = None) -> list[tuple[int, Said]]:
     """Return the newest messages of a thread that are finished, newest first, each with its place in the thread."""
-    scope = [*_listed(thread_id), messages.c.status != "in_progress"]
-    if before is not None:
-        scope.append(messages.c.seq < before)
-    statement = select(messages).where(*scope).order_by(messages.c.seq.desc()).limit(limit)
-    return [(row["seq"], _message(row)) for row in connection.execute(statement).mappings()]
+    values = {"given_thread_id": thread_id, "before": _LAST_PLACE if before is None else before, "most": limit}
+    return [(place, Said(*said)) for place, *said in connection.execute(_NEWEST, values)]
 
 
-def placed(connection: Connection, thread_id: str, message_ids: Sequence[str]) -> list[tuple[int, Message]]:
+def placed(connection: Connection, thread_id: str, message_ids: Sequence[str]) -> list[tuple[int, Said]]:
     """Return those messages of a thread that are still there, oldest first, each with its place in the thread."""
     here = (messages.c.thread_id == thread_id, messages.c.id.in_(message_ids), ~messages.c.deleted)
-    rows = connection.execute(select(messages).where(*here).order_by(messages.c.seq)).mappings()
-    return [(row["seq"], _message(row)) for row in rows]
+    said = (messages.c.seq, messages.c.id, messages.c.run_id, messages.c.role, messages.c.content)
+    rows = connection.execute(select(*said).where(*here).order_by(messages.c.seq))
+    return [(place, Said(*values)) for place, *values in rows]
 
 
 def place_of_first(connection: Connection, message_ids: Sequence[str]) -> int | None:
@@ -84,8 +104,7 @@ def place_of_first(connection: Connection, message_ids: Sequence[str]) -> int | 
 
 def has_user_message(connection: Connection, thread_id: str) -> bool:
     """Tell whether anybody has said anything to the assistant in this thread."""
-    statement = select(messages.c.id).where(*_listed(thread_id), messages.c.role == "user").limit(1)
-    return connection.execute(statement).first() is not None
+    return connection.execute(_FROM_USER, {"given_thread_id": thread_id}).first() is not None
 
 
 def unfinished(connection: Connection, run_id: str) -> list[Message]:
@@ -96,9 +115,8 @@ def unfinished(connection: Connection, run_id: str) -> list[Message]:
 
 def save(connection: Connection, message: Message, *, abandoned: bool = False) -> None:
     """Write a message's state and content."""
-    values = message.model_dump(include={"status", "content", "incomplete_details", "incomplete_at", "completed_at"})
-    statement = update(messages).where(messages.c.id == message.id)
-    connection.execute(statement.values(values | {"abandoned": abandoned}))
+    values = message.model_dump(include=_WRITTEN) | {"abandoned": abandoned, "given_id": message.id}
+    connection.execute(_SAVE, values)
 
 
 def change(connection: Connection, message_id: str, values: dict[str, Any]) -> None:

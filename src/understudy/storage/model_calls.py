@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, select
 
 from understudy.errors import NotFound
+from understudy.protocol.base import JsonObject
 from understudy.protocol.runs import Usage
 from understudy.storage import daily_tokens
-from understudy.storage.rows import insert
+from understudy.storage.rows import given, insert
 from understudy.storage.schema import model_calls
 
 NOUN = "model call"
@@ -18,7 +19,10 @@ NOUN = "model call"
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """Times are Unix seconds; `message_ids` are the messages in the prompt, oldest first."""
+    """Times are Unix seconds; `message_ids` are the messages in the prompt, oldest first.
+
+    `built_in` are the built-in tools as the model was told of them: name, description, parameters, strict.
+    """
 
     id: str
     project: str
@@ -34,6 +38,11 @@ class ModelCall:
     finish_reason: str | None = None
     usage: Usage | None = None
     step_id: str | None = None
+    built_in: list[JsonObject] | None = None
+
+
+_OF_RUN = select(model_calls).where(given(model_calls.c.run_id)).order_by(model_calls.c.started_at)
+_USAGES = select(model_calls.c.usage).where(given(model_calls.c.run_id))
 
 
 def add(connection: Connection, call: ModelCall) -> None:
@@ -46,8 +55,13 @@ def add(connection: Connection, call: ModelCall) -> None:
 
 def of_run(connection: Connection, run_id: str) -> list[ModelCall]:
     """Return a run's calls, oldest first."""
-    statement = select(model_calls).where(model_calls.c.run_id == run_id).order_by(model_calls.c.started_at)
-    return [ModelCall(**row) for row in connection.execute(statement).mappings()]
+    return [ModelCall(**row) for row in connection.execute(_OF_RUN, {"given_run_id": run_id}).mappings()]
+
+
+def usages(connection: Connection, run_id: str) -> list[Usage]:
+    """Return what each of a run's calls used, less those that came to no end."""
+    found = connection.execute(_USAGES, {"given_run_id": run_id}).scalars()
+    return [used for used in found if used is not None]
 
 
 def get(connection: Connection, run_id: str, call_id: str) -> ModelCall:

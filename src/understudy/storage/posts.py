@@ -5,8 +5,9 @@ A row is written in the transaction of the change that it tells of, so that ther
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, insert, or_, select, update
 
+from understudy.storage.base import TryAgain
 from understudy.storage.schema import messages, posts, runs, threads
 
 MESSAGE = "thread.message"
@@ -44,6 +45,22 @@ class Done:
     thread_id: str | None = None
     run_id: str | None = None
     attempt: int = 0
+
+
+def hold(connection: Connection, post: Post) -> None:
+    """Keep a request's tries apart until the transaction ends: an original goes beside its like, a retry alone.
+
+    A retry that meets another try under way waits for its end, then raises TryAgain: it has to see what that one did.
+    Where one writer makes all changes there is nothing to do; keys are kept apart by their index.
+    """
+    if connection.dialect.name == "sqlite" or post.keyed:
+        return
+    lock = int(post.fingerprint[:15], 16)
+    if post.retry == 0:
+        connection.execute(select(func.pg_advisory_xact_lock_shared(lock)))
+    elif not connection.execute(select(func.pg_try_advisory_xact_lock(lock))).scalar():
+        connection.execute(select(func.pg_advisory_xact_lock(lock)))
+        raise TryAgain
 
 
 def add(connection: Connection, post: Post, done: Done, expires_at: float) -> None:

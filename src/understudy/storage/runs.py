@@ -1,8 +1,10 @@
 """Queries on runs, with the lease by which one worker at a time holds a run."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, or_, select, update
 
 from understudy.errors import NotFound
 from understudy.protocol.base import Metadata
@@ -16,7 +18,7 @@ from understudy.protocol.runs import (
     Usage,
 )
 from understudy.protocol.tools import ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolResources
-from understudy.storage.rows import Window, allot, page
+from understudy.storage.rows import Window, allot, given, insert, page
 from understudy.storage.schema import ACTIVE, runs, threads
 
 NOUN = "run"
@@ -100,23 +102,38 @@ _CHANGING = (
 )
 
 
+_RECORDS = select(*(runs.c[name] for name in _COLUMNS))
+_GET = _RECORDS.where(given(runs.c.id), given(runs.c.thread_id), given(runs.c.project))
+_FIND = _RECORDS.where(given(runs.c.id))
+_ACTIVE_IN = _RECORDS.where(given(runs.c.thread_id), runs.c.status.in_(ACTIVE))
+_UNCHANGED = (given(runs.c.id), given(runs.c.attempt), given(runs.c.status))
+_SAVE = update(runs).where(*_UNCHANGED)
+_HELD = (given(runs.c.id), given(runs.c.attempt), runs.c.status == "in_progress")
+_RENEW = update(runs).where(*_HELD)
+
+
 def record_of(row: RowMapping) -> RunRecord:
     """Read a whole row."""
     return RunRecord(**{name: row[name] for name in _COLUMNS})
 
 
+def _first(connection: Connection, statement: Select[Any], values: dict[str, str]) -> RunRecord | None:
+    row = connection.execute(statement, values).first()
+    return None if row is None else RunRecord(*row)
+
+
 def add(connection: Connection, run: RunRecord) -> None:
     """Store a new run. The thread must be locked and free: the database refuses a second active run."""
-    connection.execute(runs.insert(), asdict(run) | {"seq": allot(connection, threads, run.thread_id)})
+    insert(connection, runs, asdict(run) | {"seq": allot(connection, threads, run.thread_id)})
 
 
 def get(connection: Connection, project: str, thread_id: str, run_id: str) -> RunRecord:
     """Raises NotFound."""
-    mine = (runs.c.id == run_id, runs.c.thread_id == thread_id, runs.c.project == project)
-    row = connection.execute(select(runs).where(*mine)).mappings().first()
-    if row is None:
+    values = {"given_id": run_id, "given_thread_id": thread_id, "given_project": project}
+    run = _first(connection, _GET, values)
+    if run is None:
         raise NotFound(NOUN, run_id)
-    return record_of(row)
+    return run
 
 
 def place(connection: Connection, run_id: str) -> int:
@@ -126,15 +143,12 @@ def place(connection: Connection, run_id: str) -> int:
 
 def find(connection: Connection, run_id: str) -> RunRecord | None:
     """Return a run whoever it belongs to: for the engine, never for a request."""
-    row = connection.execute(select(runs).where(runs.c.id == run_id)).mappings().first()
-    return None if row is None else record_of(row)
+    return _first(connection, _FIND, {"given_id": run_id})
 
 
 def active_in(connection: Connection, thread_id: str) -> RunRecord | None:
     """Return the run that holds a thread."""
-    row = connection.execute(select(runs).where(runs.c.thread_id == thread_id, runs.c.status.in_(ACTIVE))).mappings()
-    found = row.first()
-    return None if found is None else record_of(found)
+    return _first(connection, _ACTIVE_IN, {"given_thread_id": thread_id})
 
 
 def count_active(connection: Connection, project: str) -> int:
@@ -154,15 +168,28 @@ def save(connection: Connection, run: RunRecord, *, was: RunRecord) -> bool:
 
     Returns False, and writes nothing, if somebody has: this is the fence between workers, requests and the sweeper.
     """
-    unchanged = (runs.c.id == run.id, runs.c.attempt == was.attempt, runs.c.status == was.status)
     values = {name: getattr(run, name) for name in _CHANGING}
-    return connection.execute(update(runs).where(*unchanged).values(values)).rowcount == 1
+    values |= {"given_id": run.id, "given_attempt": was.attempt, "given_status": was.status}
+    return connection.execute(_SAVE, values).rowcount == 1
 
 
 def renew(connection: Connection, run: RunRecord, lease_until: float) -> bool:
     """Extend a worker's lease; False if the run is no longer its own to work on."""
-    held = (runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.status == "in_progress")
-    return connection.execute(update(runs).where(*held).values(lease_until=lease_until)).rowcount == 1
+    values = {"given_id": run.id, "given_attempt": run.attempt, "lease_until": lease_until}
+    return connection.execute(_RENEW, values).rowcount == 1
+
+
+def renew_all(connection: Connection, held: Collection[RunRecord], lease_until: float) -> set[str]:
+    """Extend the leases of one worker on many runs; return the ids of those that are no longer its own."""
+    attempts = {run.id: run.attempt for run in held}
+    mine = (runs.c.id.in_(attempts), runs.c.status == "in_progress")
+    own = {
+        row.id
+        for row in connection.execute(select(runs.c.id, runs.c.attempt).where(*mine))
+        if attempts[row.id] == row.attempt
+    }
+    connection.execute(update(runs).where(runs.c.id.in_(own)).values(lease_until=lease_until))
+    return set(attempts) - own
 
 
 def hand_back(connection: Connection, run: RunRecord) -> bool:
@@ -170,6 +197,12 @@ def hand_back(connection: Connection, run: RunRecord) -> bool:
     held = (runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.status == "in_progress")
     values = {"lease_until": 0.0, "tries": runs.c.tries - 1}
     return connection.execute(update(runs).where(*held).values(values)).rowcount == 1
+
+
+def be_patient(connection: Connection, run: RunRecord, lease_until: float) -> bool:
+    """Give a queued run's job more time to be taken; False if somebody was quicker, be it another sweeper."""
+    unchanged = (runs.c.id == run.id, runs.c.status == "queued", runs.c.lease_until == run.lease_until)
+    return connection.execute(update(runs).where(*unchanged).values(lease_until=lease_until)).rowcount == 1
 
 
 def set_metadata(connection: Connection, run_id: str, metadata: dict[str, str]) -> None:

@@ -246,6 +246,7 @@ model_calls = Table(
     Column("step_id", String(64)),
     Column("instructions", Text),
     json("message_ids", nullable=False),
+    json("built_in"),
     Index("model_calls_of_run", "run_id"),
     Index("model_calls_by_time", "started_at"),
 )

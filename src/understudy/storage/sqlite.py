@@ -11,7 +11,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -29,7 +30,36 @@ READERS = 4
 MAX_GROUP = 64
 BUSY_TIMEOUT_MS = 5_000
 
-_Job = tuple[Callable[[Connection], Any], "Future[Any]"]
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """Work on a connection, done in a thread, and the future of whoever waits for it in an event loop.
+
+    An executor's futures, with a lock each and a copy of the outcome, would cost more than many a query.
+    """
+
+    work: Callable[[Connection], Any]
+    done: asyncio.Future[Any]
+
+    def finish(self, value: Any, failure: BaseException | None = None) -> None:
+        """Hand the outcome over, from any thread."""
+        with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
+            self.done.get_loop().call_soon_threadsafe(_settle, self.done, value, failure)
+
+
+def _settle(done: asyncio.Future[Any], value: Any, failure: BaseException | None) -> None:
+    if done.done():  # whoever waited has gone
+        return
+    if failure is None:
+        done.set_result(value)
+    else:
+        done.set_exception(failure)
+
+
+def _job(queue_: "queue.SimpleQueue[_Job | None]", work: Callable[[Connection], T]) -> asyncio.Future[T]:
+    done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    queue_.put(_Job(work, done))
+    return done
 
 
 class SqliteStore:
@@ -48,7 +78,11 @@ class SqliteStore:
         self._synchronous = synchronous
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer_thread = threading.Thread(target=self._write_groups, name="sqlite-writer", daemon=True)
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._queries: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._reader_threads = [
+            threading.Thread(target=self._answer_queries, name=f"sqlite-reader-{number}", daemon=True)
+            for number in range(READERS)
+        ]
         self._write_engine = self._engine("BEGIN IMMEDIATE", pool_size=1)
         self._read_engine = self._engine("BEGIN", pool_size=READERS)
         self._closed = False
@@ -59,39 +93,33 @@ class SqliteStore:
             await asyncio.to_thread(migrate.upgrade_sqlite, self._write_engine, self._path)
         except DBAPIError as problem:
             raise faults.told(problem) from None
-        self._writer_thread.start()
+        for thread in (self._writer_thread, *self._reader_threads):
+            thread.start()
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         self._refuse_if_closed()
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
+        return await _job(self._queries, query)
 
     async def write(self, change: Callable[[Connection], T]) -> T:
         self._refuse_if_closed()
-        done: Future[T] = Future()
-        self._jobs.put((change, done))
-        return await asyncio.wrap_future(done)
+        return await _job(self._jobs, change)
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
         self._jobs.put(None)
-        if self._writer_thread.is_alive():
-            await asyncio.to_thread(self._writer_thread.join)
-        self._readers.shutdown()
+        for _ in self._reader_threads:
+            self._queries.put(None)
+        for thread in (self._writer_thread, *self._reader_threads):
+            if thread.is_alive():
+                await asyncio.to_thread(thread.join)
         self._write_engine.dispose()
         self._read_engine.dispose()
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise Unavailable("the database is closed: the server is stopping")
-
-    def _read(self, query: Callable[[Connection], T]) -> T:
-        try:
-            with self._read_engine.begin() as connection:
-                return query(connection)
-        except DBAPIError as problem:
-            raise faults.told(problem) from None
 
     def _engine(self, begin: str, pool_size: int) -> Engine:
         engine = create_engine(
@@ -115,6 +143,24 @@ class SqliteStore:
 
         return engine
 
+    # --- the readers' threads ---------------------------------------------------------------------------------------
+
+    def _answer_queries(self) -> None:
+        while self._answer_next():  # in a frame of its own: what was read must not be held until something else is
+            pass
+
+    def _answer_next(self) -> bool:
+        job = self._queries.get()
+        if job is not None and not job.done.cancelled():
+            try:
+                with self._read_engine.begin() as connection:
+                    value = job.work(connection)
+            except BaseException as problem:
+                job.finish(None, faults.told(problem))
+            else:
+                job.finish(value)
+        return job is not None
+
     # --- the writer thread ---------------------------------------------------------------------------------------
 
     def _write_groups(self) -> None:
@@ -133,7 +179,7 @@ class SqliteStore:
         group: list[_Job] = []
         job = self._jobs.get()
         while job is not None:
-            if job[1].set_running_or_notify_cancel():
+            if not job.done.cancelled():
                 group.append(job)
             if self._jobs.empty() or len(group) >= MAX_GROUP:
                 return group, False
@@ -141,7 +187,7 @@ class SqliteStore:
         return group, True
 
     def _commit(self, group: list[_Job]) -> None:
-        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        outcomes: list[tuple[Any, BaseException | None]] = []
         try:
             with self._write_engine.begin() as connection:
                 outcomes = [self._apply(connection, job, alone=len(group) == 1) for job in group]
@@ -150,31 +196,25 @@ class SqliteStore:
             foreseen = isinstance(failure, faults.StorageFault) or (len(group) == 1 and isinstance(trouble, Exception))
             if not foreseen:
                 log.exception("a group of %d changes could not be committed", len(group))
-            outcomes = [(done, None, failure) for _, done in group]
-        for done, value, problem in outcomes:
-            if problem is None:
-                done.set_result(value)
-            else:
-                done.set_exception(faults.told(problem))
+            outcomes = [(None, failure)] * len(group)
+        for job, (value, problem) in zip(group, outcomes, strict=True):
+            job.finish(value, problem and faults.told(problem))
 
-    def _apply(
-        self, connection: Connection, job: _Job, *, alone: bool
-    ) -> tuple["Future[Any]", Any, BaseException | None]:
+    def _apply(self, connection: Connection, job: _Job, *, alone: bool) -> tuple[Any, BaseException | None]:
         """Make one change. In a group, a savepoint lets it fail without its neighbours."""
-        change, done = job
         if alone:
-            return done, change(connection), None
+            return job.work(connection), None
+        driver = cast("Any", connection.connection.driver_connection)
+        driver.execute("SAVEPOINT change")  # not SQLAlchemy's, which cost as much as the change itself
         try:
-            with connection.begin_nested():
-                return done, change(connection), None
+            value, failure = job.work(connection), None
         except Exception as problem:
-            if not _in_transaction(connection):  # the database undid all of it (a full disk): nobody's change is kept
+            if not driver.in_transaction:  # the database undid all of it (a full disk): nobody's change is kept
                 raise
-            return done, None, problem
-
-
-def _in_transaction(connection: Connection) -> bool:
-    return bool(cast("Any", connection.connection.driver_connection).in_transaction)
+            driver.execute("ROLLBACK TO change")
+            value, failure = None, problem
+        driver.execute("RELEASE change")
+        return value, failure
 
 
 def sqlite_path(url: str) -> Path:

@@ -3,49 +3,55 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, and_, exists, or_, select, update
 from sqlalchemy import delete as delete_from
 
 from understudy.errors import NotFound
+from understudy.protocol.base import Metadata
 from understudy.protocol.threads import Thread
+from understudy.protocol.tools import ToolResources
 from understudy.storage import file_uses, posts
-from understudy.storage.rows import allot_in_project, insert
+from understudy.storage.rows import allot_in_project, given, insert
 from understudy.storage.schema import ACTIVE, messages, model_calls, runs, steps, threads
 
 NOUN = "thread"
 _CONTENTS = (messages, steps, model_calls, runs)
 _TOMBSTONE = {"deleted": True, "metadata": {}, "tool_resources": {}}
+_MINE = (given(threads.c.id), given(threads.c.project))
+_SHOWN = (threads.c.id, threads.c.created_at, threads.c.metadata, threads.c.tool_resources)
+_GET = select(*_SHOWN).where(*_MINE, ~threads.c.deleted)
+_LOCK = update(threads).where(*_MINE, ~threads.c.deleted).values(last_seq=threads.c.last_seq).returning(*_SHOWN)
 
 
-def _thread(row: RowMapping) -> Thread:
+def _thread(thread_id: str, created_at: int, metadata: Metadata, resources: ToolResources) -> Thread:
     # A thread's code interpreter files are always shown: the hosted API does so on GET and in events (recorded).
-    resources = {"code_interpreter": {"file_ids": []}} | row["tool_resources"]
-    return Thread.model_construct(
-        id=row["id"], created_at=row["created_at"], metadata=row["metadata"], tool_resources=resources
-    )
+    shown: ToolResources = {"code_interpreter": {"file_ids": []}} | resources
+    return Thread.model_construct(id=thread_id, created_at=created_at, metadata=metadata, tool_resources=shown)
 
 
-def add(connection: Connection, project: str, thread: Thread) -> None:
-    """Store a new thread."""
+def add(connection: Connection, project: str, thread: Thread) -> Thread:
+    """Store a new thread; return it as it is shown."""
     place = allot_in_project(connection, project)
     insert(connection, threads, thread.model_dump(exclude={"object"}) | {"project": project, "seq": place})
     file_uses.keep(connection, thread.id, thread.tool_resources, new=True)
+    return _thread(thread.id, thread.created_at, thread.metadata, thread.tool_resources)
 
 
 def get(connection: Connection, project: str, thread_id: str) -> Thread:
     """Raises NotFound."""
-    mine = (threads.c.id == thread_id, threads.c.project == project, ~threads.c.deleted)
-    row = connection.execute(select(threads).where(*mine)).mappings().first()
-    if row is None:
-        raise NotFound(NOUN, thread_id)
-    return _thread(row)
+    return _found(connection, _GET, project, thread_id)
 
 
 def lock(connection: Connection, project: str, thread_id: str) -> Thread:
     """Get a thread and keep its row from all others until the transaction ends. Raises NotFound."""
-    mine = (threads.c.id == thread_id, threads.c.project == project)
-    connection.execute(update(threads).where(*mine).values(last_seq=threads.c.last_seq))
-    return get(connection, project, thread_id)
+    return _found(connection, _LOCK, project, thread_id)
+
+
+def _found(connection: Connection, statement: Executable, project: str, thread_id: str) -> Thread:
+    row = connection.execute(statement, {"given_id": thread_id, "given_project": project}).first()
+    if row is None:
+        raise NotFound(NOUN, thread_id)
+    return _thread(*row)
 
 
 def change(connection: Connection, project: str, thread_id: str, values: dict[str, Any]) -> Thread:

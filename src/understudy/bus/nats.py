@@ -1,0 +1,358 @@
+"""The bus of many machines: NATS JetStream for jobs and events, plain NATS for signals.
+
+Jobs lie in a work queue, one message for a run at most; one that is taken and not confirmed comes again. Events lie in
+a stream bounded in age and bytes (`nats_log`). While NATS is away, events wait for a moment and then are let go: the
+rows are the truth, and followers look at them.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, BadRequestError
+
+from understudy.bus import nats_streams
+from understudy.bus.base import EventId, LiveEvent, Subscription, Work
+from understudy.bus.nats_log import (
+    ANSWER_S,
+    EVENTS_PER_MESSAGE,
+    Follower,
+    LogReader,
+    Outbox,
+    Stored,
+    decoded,
+    encoded,
+)
+from understudy.errors import ConfigurationError
+from understudy.protocol.events import BEGINNINGS, Event
+
+log = logging.getLogger(__name__)
+
+LOG_S = 1200.0
+PUBLISH_S = 1.0
+ASK_S = 10.0
+CONNECT_S = 10.0
+RECONNECT_EVERY_S = 0.25
+_WAITS_ALREADY = 10077
+
+
+class NatsBus:
+    """One process's place in the cluster's bus. `prefix` keeps several clusters apart on one NATS."""
+
+    def __init__(
+        self,
+        url: str,
+        prefix: str = "understudy",
+        *,
+        log_s: float = LOG_S,
+        listener: Callable[[str, Sequence[Event]], None] | None = None,
+    ) -> None:
+        """`log_s`: how long an event is kept; `listener` hears every event that this process publishes."""
+        self._url, self._prefix, self._log_s, self._listener = url, prefix, log_s, listener
+        self._jobs_stream, self._events_stream = nats_streams.names(prefix)
+        self._client = Client()
+        self._outbox = Outbox(f"{os.getpid():x}{secrets.token_hex(6)}")
+        self._reader = LogReader(self._events_stream)
+        self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
+        self._signals: dict[str, set[asyncio.Event]] = {}
+        self._taken: dict[tuple[Work, str], Msg] = {}
+        self._generation = 0
+        self._closed = asyncio.Event()
+        self._back = asyncio.Event()
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connect, and make the streams if there are none yet. Raises ConfigurationError."""
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self._client.connect(
+                    self._url.split(","),
+                    name="understudy",
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_EVERY_S,  # type: ignore[arg-type]  # it takes fractions
+                    ping_interval=3,
+                    pending_size=16 * 1024 * 1024,
+                    error_cb=_quietly,
+                    disconnected_cb=self._lost,
+                    reconnected_cb=self._found,
+                )
+                await self._make_streams()
+        except (NatsError, OSError, TimeoutError) as problem:
+            await self._disconnect()
+            raise ConfigurationError(f"the bus at NATS cannot be used: {_words(problem)}") from None
+        await self._outbox.open(self._client)
+        self._reader.open(self._client)
+        await self._client.subscribe(f"{self._prefix}.signal.*", cb=self._signalled)
+        self._keeping = asyncio.create_task(self._keep_sending(), name="outbox")
+
+    async def close(self) -> None:
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        for follower in list(self._followers):
+            follower.end()
+        if self._keeping is not None:
+            self._keeping.cancel()
+        await self._disconnect()
+
+    # --- jobs --------------------------------------------------------------------------------------------------------
+
+    async def enqueue(self, job: str, work: Work = "runs") -> None:
+        subject = f"{self._prefix}.jobs.{work}.{job}"
+        try:
+            await self._jetstream().publish(subject, timeout=PUBLISH_S)
+        except BadRequestError as refused:
+            if refused.err_code != _WAITS_ALREADY:
+                raise
+        except (NatsError, OSError, TimeoutError) as problem:
+            log.warning("%s could not be enqueued; the sweeper will. %s", job, _words(problem))
+
+    async def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
+        arriving: asyncio.Queue[Msg] = asyncio.Queue()
+        inbox = self._client.new_inbox()
+        listening = await self._client.subscribe(inbox, cb=arriving.put)
+        try:
+            while (message := await self._next_job(work, inbox, arriving)) is not None:
+                job = message.subject.rpartition(".")[2]
+                self._taken[work, job] = message
+                yield job
+        finally:
+            with suppress(NatsError):
+                await listening.unsubscribe()
+
+    async def _next_job(self, work: Work, inbox: str, arriving: "asyncio.Queue[Msg]") -> Msg | None:
+        """Ask for a job until one comes; None once the bus is closed."""
+        request = f"$JS.API.CONSUMER.MSG.NEXT.{self._jobs_stream}.{work}"
+        wanted = json.dumps({"batch": 1, "expires": int(ASK_S * 1e9)}).encode()
+        while not self._closed.is_set():
+            self._back.clear()
+            with suppress(NatsError, OSError):
+                await self._client.publish(request, wanted, inbox)
+            answer = await self._first(arriving, ASK_S + 1)
+            if answer is None:
+                continue
+            if answer.reply and not (answer.headers or {}).get("Status"):
+                return answer
+            if (answer.headers or {}).get("Status") != "408":  # 408: nothing to do. Else the stream may be gone
+                await self._mend()
+        return None
+
+    async def _first(self, arriving: "asyncio.Queue[Msg]", timeout_s: float) -> Msg | None:
+        """Wait for an answer; stop when the bus is closed, or was away: what was asked before is forgotten then."""
+        waits = [asyncio.ensure_future(wait) for wait in (arriving.get(), self._closed.wait(), self._back.wait())]
+        try:
+            await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            return waits[0].result() if waits[0].done() else None  # type: ignore[return-value]  # the queue's
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def taken(self, job: str, work: Work = "runs") -> None:
+        message = self._taken.pop((work, job), None)
+        if message is None:
+            return
+        try:
+            await self._client.request(message.reply, b"+ACK", timeout=PUBLISH_S)
+        except (NatsError, OSError, TimeoutError):
+            log.info("%s could not be confirmed as taken: it will come again, and be of no use", job)
+
+    async def depth(self, work: Work = "runs") -> int:
+        try:
+            found = await self._jetstream().consumer_info(self._jobs_stream, work)
+        except (NatsError, OSError, TimeoutError):
+            return 0
+        return (found.num_pending or 0) + (found.num_ack_pending or 0)
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
+        if not events:
+            return []
+        sent = [
+            (await self._outbox.send(f"{self._prefix}.run.{run_id}", content), count)
+            for content, count in encoded(attempt, events, self._client.max_payload)
+        ]
+        if self._listener is not None:
+            self._listener(run_id, events)
+        if self._outbox.is_stuck or not self._client.is_connected:
+            return []
+        _, late = await asyncio.wait([stored for stored, _ in sent], timeout=PUBLISH_S) if sent else ((), ())
+        if late:
+            return []
+        places = [(stored.result(), count) for stored, count in sent]
+        return [
+            EventId(attempt, place * EVENTS_PER_MESSAGE + index)
+            for place, count in places
+            if place is not None
+            for index in range(count)
+        ]
+
+    async def subscribe(self, run_id: str, after: EventId | None = None) -> Subscription | None:
+        try:
+            follower = await self._follower(run_id)
+            beginning = await self._beginning(follower, after)
+            if beginning is None:
+                return None
+            follower.ready.extend(beginning)
+            for stored in await self._reader.since(follower.subject, follower.last + 1):
+                follower.take(stored)
+        except (NatsError, OSError, TimeoutError):
+            return None
+        return follower
+
+    async def _beginning(self, follower: Follower, after: EventId | None) -> list[LiveEvent] | None:
+        """Return what follows in the message of the place to begin at; None if the log does not reach back to it."""
+        if after is None:
+            stored = await self._reader.first(follower.subject)
+        else:
+            stored = await self._reader.at(after.n // EVENTS_PER_MESSAGE)
+        if stored is None or stored.subject != follower.subject:
+            return None
+        events = decoded(stored.sequence, stored.content)
+        follower.last = max(follower.last, stored.sequence)
+        if after is None:
+            return events if events and events[0].event.name in BEGINNINGS else None
+        known = [live.id for live in events]
+        return events[known.index(after) + 1 :] if after in known else None
+
+    async def subscribe_live(self, run_id: str) -> Subscription:
+        follower = await self._follower(run_id)
+        with suppress(NatsError, OSError, TimeoutError):  # also makes sure that the subscription is heard of
+            follower.last = max(follower.last, await self._reader.last(follower.subject))
+        return follower
+
+    async def forget(self, run_id: str) -> None:
+        subject = f"{self._prefix}.run.{run_id}"
+        try:
+            await asyncio.wait([await self._outbox.send(subject, b"")], timeout=PUBLISH_S)  # wakes, after what was told
+            await self._jetstream().purge_stream(self._events_stream, subject=subject)
+        except (NatsError, OSError, TimeoutError) as problem:
+            log.warning("the events of run %s stay until they are too old: %s", run_id, _words(problem))
+
+    async def _follower(self, run_id: str) -> Follower:
+        follower = Follower(f"{self._prefix}.run.{run_id}", self._reader, lambda: self._generation)
+        if self._closed.is_set():
+            follower.end()
+            return follower
+        self._followers.add(follower)
+        heard = _hearing(weakref.ref(follower))
+        subscription = await self._client.subscribe(f"{self._prefix}.live.{run_id}", cb=heard)
+        weakref.finalize(follower, _unsubscribe, asyncio.get_running_loop(), subscription)
+        return follower
+
+    # --- signals -----------------------------------------------------------------------------------------------------
+
+    async def signal(self, row: str) -> None:
+        try:
+            await self._client.publish(f"{self._prefix}.signal.{row}")
+            await self._client.flush(timeout=1)
+        except (NatsError, OSError, TimeoutError) as problem:
+            log.warning(
+                "%s could not be signalled; whoever watches it will notice by its row. %s", row, _words(problem)
+            )
+
+    @asynccontextmanager
+    async def signalled(self, row: str) -> AsyncIterator[asyncio.Event]:
+        listener = asyncio.Event()
+        listeners = self._signals.setdefault(row, set())
+        listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            listeners.discard(listener)
+            if not listeners:
+                self._signals.pop(row, None)
+
+    async def _signalled(self, message: Msg) -> None:
+        for listener in self._signals.get(message.subject.rpartition(".")[2], ()):
+            listener.set()
+
+    # --- the connection ----------------------------------------------------------------------------------------------
+
+    async def trouble(self) -> str | None:
+        if not self._client.is_connected:
+            return "NATS cannot be reached; the server goes on by itself when it can."
+        return None
+
+    def _jetstream(self) -> JetStreamContext:
+        return self._client.jetstream(timeout=PUBLISH_S)
+
+    async def _make_streams(self) -> None:
+        await nats_streams.make(self._client.jetstream(timeout=ANSWER_S), self._prefix, self._log_s)
+
+    async def _mend(self) -> None:
+        """Make the streams anew where a NATS came back without them."""
+        try:
+            await self._make_streams()
+        except (NatsError, OSError, TimeoutError) as problem:
+            log.warning("the streams at NATS are not there: %s", _words(problem))
+            await asyncio.sleep(RECONNECT_EVERY_S)
+
+    async def _lost(self) -> None:
+        if not self._closed.is_set():
+            log.warning("the connection to NATS is lost; trying on")
+
+    async def _found(self) -> None:
+        log.info("the connection to NATS is back")
+        await self._mend()
+        self._generation += 1
+        self._back.set()
+        await self._outbox.send_again(0)
+        for follower in list(self._followers):
+            follower.woken.set()
+
+    async def _keep_sending(self) -> None:
+        while True:
+            await asyncio.sleep(RECONNECT_EVERY_S)
+            try:
+                await self._outbox.send_again()
+            except Exception:
+                log.exception("events could not be sent again")
+
+    async def _disconnect(self) -> None:
+        with suppress(Exception):  # whatever state it is in: it is not needed any more
+            await asyncio.wait_for(self._client.close(), PUBLISH_S)
+
+
+def _hearing(place: "weakref.ref[Follower]") -> Callable[[Msg], Any]:
+    """Hand what comes to a follower, without keeping it alive."""
+
+    async def heard(message: Msg) -> None:
+        follower, headers = place(), message.headers or {}
+        if follower is None or "Nats-Sequence" not in headers:
+            return
+        stored = Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data)
+        follower.take(stored, int(headers.get("Nats-Last-Sequence", 0)))
+
+    return heard
+
+
+def _unsubscribe(loop: asyncio.AbstractEventLoop, subscription: Any) -> None:
+    async def leave() -> None:
+        with suppress(Exception):  # the connection may be gone, and the subscription with it
+            await subscription.unsubscribe()
+
+    if not loop.is_closed():
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: loop.create_task(leave()))
+
+
+async def _quietly(problem: Exception) -> None:
+    """What goes wrong on the connection shows where it is used."""
+    log.debug("NATS: %s", problem)
+
+
+def _words(problem: BaseException) -> str:
+    if isinstance(problem, APIError):
+        return str(problem.description)
+    return str(problem) or type(problem).__name__

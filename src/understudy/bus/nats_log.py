@@ -1,0 +1,293 @@
+"""Runs' events in a JetStream stream: how they are written there, and how a follower reads them.
+
+A message holds the events of one `publish`. Its place in the stream and theirs in it make their ids, so they rise along
+a run whoever publishes. The stream sends on what it has stored on another subject, with its place and that of the run's
+message before it: followers listen there, and fetch from the stream what they see that they have missed.
+"""
+
+import asyncio
+import json
+import logging
+import zlib
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from understudy.bus.base import EventId, LiveEvent
+from understudy.protocol.events import Event
+
+log = logging.getLogger(__name__)
+
+EVENTS_PER_MESSAGE = 1000
+BATCH = 256
+ANSWER_S = 5.0
+RESEND_S = 1.0
+KEEP_UNSENT_S = 15.0
+"""How long an event waits for NATS to come back; then followers have to read the rows. Below the stream's memory of
+what it was sent (`nats_streams.DUPLICATES_S`), so that nothing sent again is stored twice."""
+UNSENT_BYTES = 32 * 1024 * 1024
+_HEAD_ROOM = 4096
+
+
+def encoded(attempt: int, events: Sequence[Event], max_bytes: int) -> Iterator[tuple[bytes, int]]:
+    """Yield messages with the number of events in each. An event that is too large for one is left out, and told."""
+    waiting: list[Event] = []
+    size = 0
+    for event in events:
+        if waiting and (size + len(event.data) > max_bytes // 2 or len(waiting) == EVENTS_PER_MESSAGE):
+            yield from _message(attempt, waiting, max_bytes)
+            waiting, size = [], 0
+        waiting.append(event)
+        size += len(event.data) + len(event.name)
+    yield from _message(attempt, waiting, max_bytes)
+
+
+def _message(attempt: int, events: Sequence[Event], max_bytes: int) -> Iterator[tuple[bytes, int]]:
+    """One line for the attempt, then two for each event: JSON has no line breaks of its own."""
+    text = "\n".join([str(attempt), *(line for event in events for line in (event.name, event.data))]).encode()
+    content = text if len(text) <= max_bytes - _HEAD_ROOM else zlib.compress(text, 1)
+    if len(content) <= max_bytes - _HEAD_ROOM:
+        yield content, len(events)
+    else:
+        log.warning("an event of %d bytes is too large for NATS: its followers read the rows", len(text))
+
+
+def decoded(sequence: int, content: bytes) -> list[LiveEvent]:
+    """Read a message back; `sequence` is its place in the stream. One without content tells nothing."""
+    if not content:
+        return []
+    attempt, *lines = (content if content[:1].isdigit() else zlib.decompress(content)).decode().split("\n")
+    first = sequence * EVENTS_PER_MESSAGE
+    pairs = zip(lines[::2], lines[1::2], strict=True)
+    return [
+        LiveEvent(EventId(int(attempt), first + index), Event(name, data)) for index, (name, data) in enumerate(pairs)
+    ]
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Unsent:
+    subject: str
+    content: bytes
+    stored: "asyncio.Future[int | None]"
+    made_at: float
+    sent_at: float
+
+
+class Outbox:
+    """Messages on their way into the stream, in their order. What is not confirmed is sent again for a while.
+
+    The stream knows a message that it was sent before by its id.
+    """
+
+    def __init__(self, name: str) -> None:
+        """`name` tells this process from all others."""
+        self._name = name
+        self._unsent: OrderedDict[str, _Unsent] = OrderedDict()
+        self._bytes = 0
+        self._count = 0
+        self._client: Client | None = None
+        self._answers = ""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Tell whether waiting for a confirmation is of no use now."""
+        oldest = next(iter(self._unsent.values()), None)
+        return oldest is not None and monotonic() - oldest.made_at > RESEND_S
+
+    async def open(self, client: Client) -> None:
+        """Begin to listen for confirmations."""
+        self._client = client
+        self._answers = client.new_inbox()
+        await client.subscribe(f"{self._answers}.*", cb=self._confirmed)
+
+    async def send(self, subject: str, content: bytes) -> "asyncio.Future[int | None]":
+        """Send; the future brings the message's place in the stream, or None once it was given up."""
+        now = monotonic()
+        self._count += 1
+        number = f"{self._count:x}"
+        message = _Unsent(subject, content, asyncio.get_running_loop().create_future(), now, now)
+        self._unsent[number] = message
+        self._bytes += len(content)
+        while self._bytes > UNSENT_BYTES:
+            self._give_up(next(iter(self._unsent)))
+        await self._put(number, message)
+        return message.stored
+
+    async def send_again(self, waited_s: float = RESEND_S) -> None:
+        """Send once more, in order, all that stayed unconfirmed for so long; let go of what is too old."""
+        now = monotonic()
+        for number in [number for number, message in self._unsent.items() if now - message.made_at > KEEP_UNSENT_S]:
+            self._give_up(number)
+        oldest = next(iter(self._unsent.values()), None)
+        if oldest is not None and now - oldest.sent_at >= waited_s:
+            for number, message in list(self._unsent.items()):
+                message.sent_at = now
+                await self._put(number, message)
+
+    async def _put(self, number: str, message: _Unsent) -> None:
+        if self._client is None or not self._client.is_connected:
+            return
+        headers = {"Nats-Msg-Id": f"{self._name}-{number}"}
+        try:
+            await self._client.publish(message.subject, message.content, f"{self._answers}.{number}", headers)
+        except (NatsError, OSError):
+            return  # it is sent again
+
+    async def _confirmed(self, answer: Msg) -> None:
+        number = answer.subject.rpartition(".")[2]
+        told: dict[str, Any] = json.loads(answer.data) if answer.data else {}
+        if number not in self._unsent or "seq" not in told:
+            if "error" in told:
+                log.warning("NATS does not take events: %s", told["error"].get("description"))
+            return  # an error, or no stream yet: it is sent again
+        message = self._unsent.pop(number)
+        self._bytes -= len(message.content)
+        if not message.stored.done():
+            message.stored.set_result(told["seq"])
+
+    def _give_up(self, number: str) -> None:
+        message = self._unsent.pop(number)
+        self._bytes -= len(message.content)
+        log.warning("events could not be told: NATS did not take them; their followers read the rows")
+        if not message.stored.done():
+            message.stored.set_result(None)
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message of the stream."""
+
+    sequence: int
+    subject: str
+    content: bytes
+
+
+class LogReader:
+    """Reads one stream by JetStream's direct requests. Raises TimeoutError and NatsError where NATS is not there."""
+
+    def __init__(self, stream: str) -> None:
+        self._request = f"$JS.API.DIRECT.GET.{stream}"
+        self._client: Client | None = None
+
+    def open(self, client: Client) -> None:
+        self._client = client
+
+    async def last(self, subject: str) -> int:
+        """Return the place of a run's newest message; 0 if there is none."""
+        found = await self._one({"last_by_subj": subject})
+        return 0 if found is None else found.sequence
+
+    async def first(self, subject: str) -> Stored | None:
+        """Return a run's oldest message that is kept."""
+        return await self._one({"seq": 1, "next_by_subj": subject})
+
+    async def at(self, sequence: int) -> Stored | None:
+        """Return the message at a place."""
+        return await self._one({"seq": sequence})
+
+    async def since(self, subject: str, sequence: int) -> list[Stored]:
+        """Return a run's messages from a place on."""
+        found: list[Stored] = []
+        while True:
+            batch, more = await self._batch(subject, found[-1].sequence + 1 if found else sequence)
+            found += batch
+            if not more or not batch:
+                return found
+
+    async def _one(self, wanted: dict[str, Any]) -> Stored | None:
+        assert self._client
+        return _stored(await self._client.request(self._request, json.dumps(wanted).encode(), timeout=ANSWER_S))
+
+    async def _batch(self, subject: str, sequence: int) -> tuple[list[Stored], bool]:
+        assert self._client
+        inbox, found = self._client.new_inbox(), []
+        answers: asyncio.Queue[Msg] = asyncio.Queue()
+        listening = await self._client.subscribe(inbox, cb=answers.put)
+        wanted = {"seq": sequence, "next_by_subj": subject, "batch": BATCH}
+        try:
+            await self._client.publish(self._request, json.dumps(wanted).encode(), inbox)
+            async with asyncio.timeout(ANSWER_S):
+                while (stored := _stored(answer := await answers.get())) is not None:
+                    found.append(stored)
+        finally:
+            await listening.unsubscribe()
+        return found, int((answer.headers or {}).get("Nats-Num-Pending", 0)) > 0
+
+
+def _stored(answer: Msg) -> Stored | None:
+    """Read an answer; one with a status is the end of a batch, or says that there is nothing."""
+    headers = answer.headers or {}
+    if "Nats-Sequence" not in headers or "Status" in headers:
+        return None
+    return Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], answer.data)
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class Follower:
+    """A place in a run's events. `last` is the place of the newest message that was taken in."""
+
+    subject: str
+    reader: LogReader
+    generation: Callable[[], int]
+    """Counts how often the connection was lost: after each time there may be something to fetch."""
+    last: int = 0
+    ready: deque[LiveEvent] = field(default_factory=deque)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
+    _missed: bool = False
+    _seen_generation: int = 0
+
+    def __post_init__(self) -> None:
+        self._seen_generation = self.generation()
+
+    async def next(self, timeout_s: float) -> LiveEvent | None:
+        await self._catch_up()
+        if not self.ready and not self.ended:
+            self.woken.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self.woken.wait()
+            except TimeoutError:
+                pass
+            await self._catch_up()
+        return self.ready.popleft() if self.ready else None
+
+    def take(self, stored: Stored, before: int | None = None) -> None:
+        """Take a message in; `before` is the place of the run's message before it, where that is known."""
+        if stored.sequence <= self.last:
+            return
+        if before is not None and before > self.last:
+            self._missed = True  # it is fetched, with what was missed, in order
+        if not self._missed:
+            self.last = stored.sequence
+            self.ready.extend(decoded(stored.sequence, stored.content))
+        self.woken.set()  # also by what holds no event: the log is let go
+
+    def end(self) -> None:
+        """End the waiting for good: the bus is closed."""
+        self.ended = True
+        self.woken.set()
+
+    async def _catch_up(self) -> None:
+        generation = self.generation()
+        if generation == self._seen_generation and not self._missed:
+            return
+        try:
+            missed = await self.reader.since(self.subject, self.last + 1)
+        except (NatsError, OSError, TimeoutError):
+            return  # tried again at the next look
+        self._missed, self._seen_generation = False, generation
+        for stored in missed:
+            self.take(stored)

@@ -1,0 +1,75 @@
+"""When the server dies, by -9 too, no jail outlives it."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.sandbox.conftest import MakeSandbox
+
+SOON_S = 15.0
+SERVER = """
+import asyncio, sys
+from tests.sandbox.conftest import settings
+from understudy.sandbox.bubblewrap import BubblewrapSandbox
+
+HOSTILE = '''
+import os, signal, time
+for number in range(1, 65):
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError):
+        pass
+for _ in range(3):
+    if not os.fork():
+        os.setsid()
+        while True:
+            time.sleep(0.1)
+'''
+
+async def main():
+    sandbox = BubblewrapSandbox(settings(warm=1))
+    assert await sandbox.tried() is None
+    async with sandbox.session("a") as session:
+        await session.run(HOSTILE)
+        print(session.jail.init_id, flush=True)
+        await session.run("while True: time.sleep(1)", 600)
+
+asyncio.run(main())
+"""
+
+
+def below(process: int) -> list[int]:
+    """Return a process and all its descendants."""
+    found = [process]
+    for one in found:
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            found += map(int, children.read_text().split())
+    return found
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_jail_outlives_its_server(make_sandbox: MakeSandbox, number: signal.Signals) -> None:
+    root = Path(__file__).parent.parent.parent
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True, cwd=root) as server:
+        assert server.stdout
+        init = int(server.stdout.readline())
+        time.sleep(0.5)
+        processes = below(server.pid)[1:]
+        assert init in processes
+        assert len(processes) >= 6  # bubblewrap, the jail's first, the worker and its three children
+        server.send_signal(number)
+        server.wait()
+    end = time.monotonic() + SOON_S
+    while any(map(is_running, processes)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert [process for process in processes if is_running(process)] == []
