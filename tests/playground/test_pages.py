@@ -150,7 +150,7 @@ def test_a_thread_is_found_and_its_runs_are_told(
     sent = page.get_by_role("dialog", name="What was sent to the model")
     sent.locator(".sent").nth(3).wait_for()
     texts = [" ".join(part.split("\n")) for part in sent.locator(".sent").all_inner_texts()]
-    assert [text.split()[0] for text in texts] == ["system", "user", "assistant", "tool"]
+    assert sent.locator(".sent .tag").all_inner_texts() == ["system", "user", "assistant", "tool"]
     assert "Be brief." in texts[0]
     assert 'weather({"city": "부산"})' in texts[2]
     assert "21 °C, dry" in texts[3]
