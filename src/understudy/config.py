@@ -195,6 +195,13 @@ class Settings(BaseSettings):
     ingest_concurrency: Annotated[
         int, Field(ge=1, le=64), About("Files of vector stores that are read at once.", "a whole number from 1 to 64")
     ] = 2
+    max_queued_runs: Annotated[
+        int,
+        Field(ge=1),
+        About(
+            "Runs that may wait for a worker; beyond them new ones are answered with 429.", "a whole number, 1 or more"
+        ),
+    ] = 10_000
     strict_beta_header: Annotated[
         bool, About("Refuse requests without the OpenAI-Beta header, as the hosted API did.", "true or false")
     ] = False

@@ -1,10 +1,8 @@
 """What the settings say about models, as the model routes take it. Part of `config`."""
 
-import os
 from dataclasses import replace
 
 from understudy.config import Settings
-from understudy.config_file import UpstreamTable
 from understudy.errors import ConfigurationError
 from understudy.inference.dialect import Dialect, Upstream
 from understudy.inference.registry import ModelsConfig, RouteConfig
@@ -15,7 +13,7 @@ MODEL_URL_UPSTREAM = "model_url"
 
 def models_config(settings: Settings) -> ModelsConfig:
     """Return what the settings say about models, as the model routes take it."""
-    upstreams = {name: _upstream(name, table) for name, table in settings.upstreams.items()}
+    upstreams = {name: table.upstream(name) for name, table in settings.upstreams.items()}
     if settings.model_url is not None:
         if MODEL_URL_UPSTREAM in upstreams:
             raise ConfigurationError(f"the upstream {MODEL_URL_UPSTREAM!r} needs another name: model_url goes by it")
@@ -23,15 +21,6 @@ def models_config(settings: Settings) -> ModelsConfig:
     routes = [RouteConfig(name, table.upstream, table.model) for name, table in settings.models.items()]
     default = settings.default_upstream or (MODEL_URL_UPSTREAM if settings.model_url else None)
     return ModelsConfig(upstreams, routes, default, settings.model_path)
-
-
-def _upstream(name: str, table: UpstreamTable) -> Upstream:
-    key = table.key.get_secret_value() if table.key else None
-    if table.key_env is not None:
-        key = os.environ.get(table.key_env)
-        if not key:
-            raise ConfigurationError(f"upstreams.{name}.key_env names the variable {table.key_env}, which is not set")
-    return Upstream(table.url, key, table.model, table.dialect)
 
 
 def _upstream_of_url(settings: Settings, url: str) -> Upstream:

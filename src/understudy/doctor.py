@@ -107,7 +107,7 @@ def _database(settings: Settings) -> Finding:
 
 
 def _shared_database(settings: Settings) -> Finding:
-    from understudy.app import store_of
+    from understudy.adapters import store_of
 
     async def look() -> None:
         store = store_of(settings)

@@ -1,19 +1,17 @@
-"""Putting a server together."""
+"""Which adapters the settings choose."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from understudy.app import index_of, store_of
+from understudy.adapters import index_of, store_of
 from understudy.config import load
 from understudy.errors import ConfigurationError
 
 
 @pytest.fixture
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_DATA_DIR", str(tmp_path))
-    yield
 
 
 @pytest.mark.usefixtures("_folder")
