@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from understudy import __version__
+from understudy import __version__, adapters
 from understudy.config import Settings
 from understudy.errors import ConfigurationError
 from understudy.storage import archive, folder, migrate
