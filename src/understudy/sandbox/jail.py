@@ -182,9 +182,10 @@ def _files() -> dict[str, bytes]:
 # --- start --------------------------------------------------------------------------------------------------------
 
 
-def launch(walls: Walls, *, rehearse: bool = False) -> Jail:
+def launch(walls: Walls, begun: "set[subprocess.Popen[bytes]]", *, rehearse: bool = False) -> Jail:
     """Start a jail and wait until its worker is there. Raises JailFailed.
 
+    `begun` holds its process for as long as it is waited for: whoever kills that ends the wait.
     To `rehearse` is to import what most code needs while there is nothing else to do.
     """
     with ExitStack() as ours, ExitStack() as theirs:
@@ -198,10 +199,13 @@ def launch(walls: Walls, *, rehearse: bool = False) -> Jail:
         words = _held(b"".join(word.encode() + b"\0" for word in arguments(walls, passed)), theirs)
         process = _start(walls, words, end.fileno(), output_end, [*passed.values()])
         theirs.close()
+        begun.add(process)
         try:
             jail = _introduce(process, connection, output, info, _start_message(walls.limits, rehearse))
         except (OSError, ValueError, EOFError):
             raise JailFailed(_last_words(process, output)) from None
+        finally:
+            begun.discard(process)
         ours.pop_all()
         os.close(info)
         os.set_blocking(output, False)
