@@ -1,6 +1,5 @@
 """Putting a server together."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,8 @@ from understudy.errors import ConfigurationError
 
 
 @pytest.fixture
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_DATA_DIR", str(tmp_path))
-    yield
 
 
 @pytest.mark.usefixtures("_folder")
