@@ -300,11 +300,14 @@ class Index:
     def _find_in(
         self, connection: Connection, store: IndexedStore, asked: list[_Query], files: Collection[str] | None
     ) -> list[_Found]:
-        said = [self._keywords.find(connection, store.number, query.terms, CANDIDATES, files) for query in asked]
+        known = [self._keywords.frequencies(connection, store.number, query.terms) for query in asked]
+        telling = [bm25.telling(frequencies, store.chunks, CANDIDATES) for frequencies in known]
+        said = [self._keywords.find(connection, store.number, some, CANDIDATES, files) for some in telling]
         near = self._near(connection, store, asked, {key for keys in said for key in keys}, files)
+        statistics = [bm25.Statistics(store.chunks, store.terms, frequencies) for frequencies in known]
         return [
-            self._judged(connection, store, query, {*keys, *dense}, dense)
-            for query, keys, dense in zip(asked, said, near, strict=True)
+            _judged(query, rows.terms_by_key(connection, {*keys, *dense}), dense, figures)
+            for query, keys, dense, figures in zip(asked, said, near, statistics, strict=True)
         ]
 
     def _near(
@@ -322,17 +325,6 @@ class Index:
         nearest = self._nearest.find(connection, store, self._embedder.name, queries, CANDIDATES, files)
         others = self._nearest.cosines(connection, store, self._embedder.name, queries, named)
         return [found | other for found, other in zip(nearest, others, strict=True)]
-
-    def _judged(
-        self, connection: Connection, store: IndexedStore, query: _Query, keys: Collection[int], dense: dict[int, float]
-    ) -> _Found:
-        """Score by their terms all passages that either side has found."""
-        cut = rows.terms_by_key(connection, keys)
-        frequencies = self._keywords.frequencies(connection, store.number, query.terms)
-        statistics = bm25.Statistics(store.chunks, store.terms, frequencies)
-        own = fuse.script(query.text)
-        foreign = {key for key, text in cut.items() if fuse.script(text) != own}
-        return _Found(bm25.scores(query.wanted, cut, statistics), dense, foreign, query.vector is not None)
 
     async def _write(self, change: Callable[[Connection], T], fence: Fence | None) -> T:
         def fenced(connection: Connection) -> T:
@@ -372,6 +364,13 @@ def _stored(store_id: str, file_id: str, place: int, chunk: Chunk) -> StoredChun
         heading=chunk.heading,
         tokens=chunk.tokens,
     )
+
+
+def _judged(query: _Query, cut: Mapping[int, str], dense: Mapping[int, float], figures: bm25.Statistics) -> _Found:
+    """Score by their terms all passages that either side has found."""
+    own = fuse.script(query.text)
+    foreign = {key for key, text in cut.items() if fuse.script(text) != own}
+    return _Found(bm25.scores(query.wanted, cut, figures), dense, foreign, query.vector is not None)
 
 
 def _ordered(found: _Found, ranking: Ranking) -> dict[int, float]:
