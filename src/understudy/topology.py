@@ -51,6 +51,11 @@ def check_scale(settings: Settings, *, alone: bool) -> None:
         raise ConfigurationError(
             "the database is PostgreSQL's, which many servers may share, and no bus is given; give bus_url=nats://… too"
         )
+    if settings.bus_url is not None and "files_url" not in settings.model_fields_set:
+        raise ConfigurationError(
+            "files_url is not given, and each server's own folder would hide its files from the others; "
+            "give files_url=s3://… or the file:///… of a folder that all share"
+        )
     if settings.bus_url is None and not alone:
         raise ConfigurationError(
             "a server without a worker, or a worker without a server, needs database_url=postgresql://… and "

@@ -153,7 +153,8 @@ class Worker:
 
     async def _drive(self, run: RunRecord) -> bool:
         """Return whether the run has come to rest."""
-        about = {"gen_ai.agent.id": run.assistant_id, "gen_ai.request.model": run.model}
+        about = tracing.ids(run.id, run.thread_id, run.attempt)
+        about |= {"gen_ai.agent.id": run.assistant_id, "gen_ai.request.model": run.model}
         try:
             with tracing.span(
                 "invoke_agent", run.assistant_id, about | tracing.ids(run.id, run.thread_id, run.attempt)
