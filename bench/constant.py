@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import uvloop
+
 from bench.http import serve, whole
 
 _RUN = {"id": "run_1", "object": "thread.run", "thread_id": "thread_1", "assistant_id": "asst_1", "status": "completed"}
@@ -19,4 +21,4 @@ async def _answer(method: str, path: str, body: bytes, writer: asyncio.StreamWri
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(_answer))
+    uvloop.run(serve(_answer))

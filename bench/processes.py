@@ -1,24 +1,34 @@
 """The processes of a benchmark: each is started, and stopped by its end."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.harness.server import Server
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A server of ours that runs."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
-def listening(module: str) -> Iterator[str]:
-    """Run a server of ours; give its URL."""
+def listening(module: str) -> Iterator[Listening]:
+    """Run a server of ours."""
     process = subprocess.Popen([sys.executable, "-m", module], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
-        yield process.stdout.readline().strip()
+        yield Listening(process.stdout.readline().strip(), process.pid)
     finally:
         process.kill()
         process.wait()
@@ -58,3 +68,9 @@ def memory_mb(server: Server, what: str = "VmRSS") -> float:
     found = re.search(rf"{what}:\s+(\d+) kB", status)
     assert found
     return int(found[1]) / 1024
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU time that a process has used, in seconds: user's and system's."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

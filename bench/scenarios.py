@@ -4,6 +4,7 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Awaitable, Callable
 
 from bench.http import Client
 
@@ -81,27 +82,53 @@ async def slow_upstream(url: str) -> tuple[float, float]:
     return time.perf_counter() - began, slowest * 1000
 
 
-async def long_thread(url: str, small: str, large: str) -> tuple[float, float]:
-    """Return how many times longer a page and a run's start take on the large thread."""
+_LAST_100 = {"truncation_strategy": {"type": "last_messages", "last_messages": 100}}
+
+
+async def long_thread(url: str, small: str, large: str) -> tuple[float, float, float, float]:
+    """Return how many times longer things take on the large thread.
+
+    A page; the start of a run; its first token where it is told the last 100 messages; and where it is told all that
+    fits into the model's window.
+    """
     client = Client(url)
     model = await assistant(client, "mock-5-0-0")
-    pages: dict[str, list[float]] = {small: [], large: []}
-    starts: dict[str, list[float]] = {small: [], large: []}
-    for _ in range(20):
-        for thread in (small, large):
-            began = time.perf_counter()
-            await client.call("GET", f"/v1/threads/{thread}/messages?limit=100")
-            pages[thread].append(time.perf_counter() - began)
-            starts[thread].append(await _start(client, thread, model))
-    ratios = [statistics.median(took[large]) / statistics.median(took[small]) for took in (pages, starts)]
-    return ratios[0], ratios[1]
+    ways: list[Callable[[str], Awaitable[float]]] = [
+        lambda thread: _page(client, thread),
+        lambda thread: _started(client, thread, model),
+        lambda thread: _first_token(client, thread, {"assistant_id": model, **_LAST_100}),
+        lambda thread: _first_token(client, thread, {"assistant_id": model}),
+    ]
+    ratios = []
+    for way in ways:
+        took: dict[str, list[float]] = {small: [], large: []}
+        for _ in range(20):
+            for thread in (small, large):
+                took[thread].append(await way(thread))
+        ratios.append(statistics.median(took[large]) / statistics.median(took[small]))
+    return ratios[0], ratios[1], ratios[2], ratios[3]
 
 
-async def _start(client: Client, thread: str, model: str) -> float:
+async def _page(client: Client, thread: str) -> float:
+    began = time.perf_counter()
+    await client.call("GET", f"/v1/threads/{thread}/messages?limit=100")
+    return time.perf_counter() - began
+
+
+async def _started(client: Client, thread: str, model: str) -> float:
+    """Return how long the answer to the POST takes; the run has ended when this returns."""
+    began = time.perf_counter()
+    run = await client.call("POST", f"/v1/threads/{thread}/runs", {"assistant_id": model})
+    took = time.perf_counter() - began
+    while run["status"] != "completed":
+        run = await client.call("GET", f"/v1/threads/{thread}/runs/{run['id']}", headers=_POLL)
+    return took
+
+
+async def _first_token(client: Client, thread: str, body: dict[str, object]) -> float:
     """Return how long it takes until the model's first token is here."""
     began, first = time.perf_counter(), 0.0
-    body = {"assistant_id": model, "stream": True}
-    async for payload in client.stream(f"/v1/threads/{thread}/runs", body):
+    async for payload in client.stream(f"/v1/threads/{thread}/runs", {**body, "stream": True}):
         if not first and b'"thread.message.delta"' in payload:
             first = time.perf_counter() - began
     return first

@@ -31,7 +31,8 @@ def main() -> None:
 
 def _take(name: str, package: dict[str, Any], folder: Path) -> None:
     command = ["npm", "pack", "--json", f"{name}@{package['version']}"]
-    (packed,) = json.loads(subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)  # noqa: S603 - our own
+    (packed,) = json.loads(done.stdout)
     if packed["integrity"] != package["integrity"]:
         sys.exit(f"{name}: the integrity is {packed['integrity']}, not {package['integrity']!r}")
     with tarfile.open(folder / packed["filename"]) as archive:

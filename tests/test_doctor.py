@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from tests.harness.upstream import Upstream
 
-from understudy import config
+from understudy import config, keys
 from understudy.doctor import Finding, findings, report
+from understudy.storage.api_keys import NO_LIMITS
 
 NOWHERE = "http://127.0.0.1:9/v1"
 
@@ -90,3 +91,21 @@ def test_a_taken_port() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert "another program uses it" in broken("port", port=str(taken.getsockname()[1])).what
+
+
+def test_a_reachable_host_needs_a_key() -> None:
+    """As for the server itself, any key will do that was ever made."""
+    mend = broken("keys", host="0.0.0.0").mend
+    assert "understudy keys create" in mend
+    keys.create(config.load({}), "proj_default", None, NO_LIMITS, admin=False)
+    assert find("keys", list(findings({"host": "0.0.0.0"}))).state == "ok"
+
+
+def test_a_key_of_the_settings_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_API_KEY", "sk-of-the-settings-0123456789")
+    assert find("keys", list(findings({"host": "0.0.0.0"}))).state == "ok"
+
+
+def test_loopback_needs_no_key() -> None:
+    assert find("keys", list(findings({"host": "127.0.0.1"}))).state == "ok"
+    assert find("keys", list(findings({"host": "no-such-host.invalid"}))).state == "note"

@@ -68,6 +68,7 @@ def test_migrations_type_marker_and_licences_are_inside(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     versions = {path.name for path in (ROOT / "src/understudy/storage/migrations/versions").glob("[0-9]*.py")}
     assert {f"understudy/storage/migrations/versions/{name}" for name in versions} < names
+    assert {"understudy/sandbox/requirements.txt", "understudy/sandbox/inside/worker.py"} < names
     assert {"understudy/py.typed", "understudy/storage/migrations/env.py"} < names
     assert {Path(name).name for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}
     assert not [name for name in names if name.startswith("tests") or "__pycache__" in name]

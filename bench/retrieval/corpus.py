@@ -23,14 +23,23 @@ _SCRIPT = {"ko": re.compile("[\uac00-\ud7a3]"), "zh": re.compile("[\u4e00-\u9fff
 
 MOST_CHARACTERS = {"en": 2400, "de": 2400, "ko": 1000, "zh": 800}
 """Of a passage: about 600 tokens each."""
+_LEAST_CHARACTERS = 60  # a heading alone is no passage
 QUERIES = 300
 """Of each source and language, at most."""
 
 
 @dataclass
 class Passage:
+    """A piece of a page, under a heading, with the places (page and anchor) that lie in it."""
+
     text: str
     places: set[str] = field(default_factory=set)
+    heading: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The text below its heading, as every ranking is given it."""
+        return self.text if not self.heading or self.heading in self.text else f"{self.heading}\n{self.text}"
 
 
 @dataclass
@@ -222,15 +231,18 @@ def _passages(file: Path, name: str, language: str, within: str | None) -> Itera
         return
     here: list[str] = []
     places: set[str] = {f"{name}#"}
+    title = ""
     for anchors, heading, text in lines:
         full = here and sum(map(len, here)) + len(text) > MOST_CHARACTERS[language]
-        if here and (heading or full) and sum(map(len, here)) > 60:
-            yield Passage("\n".join(here), places)
+        if here and (heading or full) and sum(map(len, here)) > _LEAST_CHARACTERS:
+            yield Passage("\n".join(here), places, title)
             here, places = [], set()
+        if heading:
+            title = text
         here.append(text)
         places |= {f"{name}#{anchor}" for anchor in anchors}
     if here:
-        yield Passage("\n".join(here), places)
+        yield Passage("\n".join(here), places, title)
 
 
 def _questions(file: Path) -> Iterator[tuple[str, str, str]]:
@@ -261,7 +273,7 @@ def _pieces(lines: list[str], language: str) -> Iterator[str]:
 
 
 class _Index(HTMLParser):
-    """The entries of a DocBook index: the words, with those of the entry that they stand under, and where they point."""
+    """The entries of a DocBook index: their words, below those of the entry they stand under, and their targets."""
 
     def __init__(self) -> None:
         super().__init__()

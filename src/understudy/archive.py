@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from understudy import __version__, app
+from understudy import __version__, adapters
 from understudy.config import Settings
 from understudy.errors import ConfigurationError
 from understudy.storage import archive, folder, migrate
@@ -57,7 +57,7 @@ async def _save(settings: Settings, store: Store, target: Path, say: Say) -> Non
 
     counts = await store.read(lambda connection: archive.write(connection, target / TABLES, rows))
     keys = await store.read(archive.keys_of_bytes)
-    file_store = app.file_store_of(settings)
+    file_store = adapters.file_store_of(settings)
     for number, key in enumerate(keys, 1):
         path = target / FILES / key
         if not path.exists():
@@ -87,7 +87,7 @@ def load(settings: Settings, source: Path, say: Say, *, resume: bool) -> None:
 async def _load(settings: Settings, store: Store, source: Path, made: Manifest, say: Say, *, resume: bool) -> None:
     if not resume and not await store.read(archive.is_empty):
         raise ConfigurationError("there is something in the database already; --resume goes on with an import")
-    keywords, done = app.keywords_of(settings), dict.fromkeys(made.tables, 0)
+    keywords, done = adapters.keywords_of(settings), dict.fromkeys(made.tables, 0)
     for name, rows in archive.batches(source / TABLES, made.tables):
         await store.write(lambda connection, name=name, rows=rows: archive.read(connection, name, rows, keywords))  # type: ignore[misc]  # all three are bound
         done[name] += len(rows)
@@ -97,7 +97,7 @@ async def _load(settings: Settings, store: Store, source: Path, made: Manifest, 
 
 
 async def _load_files(settings: Settings, source: Path, say: Say) -> None:
-    file_store, note = app.file_store_of(settings), source / DONE
+    file_store, note = adapters.file_store_of(settings), source / DONE
     there = set(note.read_text(encoding="utf-8").split("\n")) if note.exists() else set()
     paths = sorted(path for path in (source / FILES).iterdir() if path.suffix != ".half")
     for number, path in enumerate(paths, 1):
@@ -131,7 +131,7 @@ def _manifest(source: Path) -> Manifest:
 
 
 async def _with_store(settings: Settings, work: Callable[[Store], Awaitable[None]]) -> None:
-    store = app.store_of(settings)
+    store = adapters.store_of(settings)
     try:
         await store.open()
         await work(store)

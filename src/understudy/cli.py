@@ -125,6 +125,26 @@ def demo_command(**flags: Any) -> None:
     demo.run(config.load(flags), flags)
 
 
+@cli.command("chat")
+@click.argument("assistant", required=False)
+@click.option(
+    "--url",
+    envvar="OPENAI_BASE_URL",
+    default="http://127.0.0.1:8000/v1",
+    show_default=True,
+    help="Base URL of the server. [OPENAI_BASE_URL]",
+)
+@click.option("--key", envvar="OPENAI_API_KEY", help="API key, where the server needs one. [OPENAI_API_KEY]")
+def chat_command(assistant: str | None, url: str, key: str | None) -> None:
+    """Talk to an assistant in the terminal.
+
+    ASSISTANT is an id or a name; without it, the newest is taken. Functions are answered by typing what they return.
+    """
+    from understudy import chat
+
+    chat.run(url, key, assistant)
+
+
 @cli.command("doctor", cls=_SettingsCommand)
 def doctor_command(**flags: Any) -> None:
     """Say what is missing or misconfigured, and how to mend it. Exit code 1: something needed is broken."""
@@ -185,7 +205,7 @@ def migrate_command(**flags: Any) -> None:
     from understudy import config
 
     settings = config.load(flags)
-    from understudy.app import migrate
+    from understudy.adapters import migrate
 
     click.echo(migrate(settings))
 

@@ -7,7 +7,6 @@ way in.
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,12 +45,9 @@ from understudy.config_values import (
     web_origins,
 )
 from understudy.errors import ConfigurationError
-from understudy.inference.dialect import Dialect, Upstream
-from understudy.inference.registry import ModelsConfig, RouteConfig
 
 PREFIX = "UNDERSTUDY_"
-MODEL_URL_UPSTREAM = "model_url"
-"""The name of the upstream that `model_url` stands for."""
+
 
 _A_SECRET = f"a key of {MIN_KEY_LENGTH} or more letters, digits and signs"
 
@@ -157,6 +153,34 @@ class Settings(BaseSettings):
         bool,
         About("Fetch image URLs that clients give, for upstreams that take images inline.", "true or false"),
     ] = False
+    embeddings_url: Annotated[
+        HttpUrl | None,
+        About(
+            "OpenAI-compatible base URL for embeddings; unset: the embedder that comes along.",
+            "an http:// or https:// URL",
+        ),
+    ] = None
+    embeddings_key: Annotated[SecretStr | None, About("API key for the embeddings URL.", "a key")] = None
+    embeddings_model: Annotated[
+        str | None, About("Model of the embeddings URL; another one indexes all files anew.", "a model's name")
+    ] = None
+    rerank_url: Annotated[
+        HttpUrl | None,
+        About(
+            "Whole address of a Cohere-compatible rerank endpoint; unset: results are not reranked.",
+            "an http:// or https:// URL",
+        ),
+    ] = None
+    rerank_key: Annotated[SecretStr | None, About("API key for the rerank URL.", "a key")] = None
+    rerank_model: Annotated[str | None, About("Model of the rerank URL.", "a model's name")] = None
+    vector_memory_bytes: Annotated[
+        ByteSize,
+        Field(ge=0),
+        About(
+            "Memory for the vectors of stores searched lately; 10,000 passages take 20 MB.",
+            "bytes, or a size like 512MiB",
+        ),
+    ] = ByteSize(512 * MiB)
     run_expiry_s: Annotated[
         int, Field(ge=1), About("Seconds until an unfinished run expires.", "a whole number, 1 or more")
     ] = 600
@@ -340,32 +364,6 @@ def unknown_variables() -> list[str]:
     known = [f"{PREFIX}{name.upper()}" for name in SCALARS]
     strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     return [f"the variable {name} is not a setting{did_you_mean(name, known)}" for name in strangers]
-
-
-# --- models ------------------------------------------------------------------------------------------------------
-
-
-def models_config(settings: Settings) -> ModelsConfig:
-    """Return what the settings say about models, as the model routes take it."""
-    upstreams = {name: table.upstream(name) for name, table in settings.upstreams.items()}
-    if settings.model_url is not None:
-        if MODEL_URL_UPSTREAM in upstreams:
-            raise ConfigurationError(f"the upstream {MODEL_URL_UPSTREAM!r} needs another name: model_url goes by it")
-        upstreams[MODEL_URL_UPSTREAM] = _upstream_of_url(settings, settings.model_url)
-    routes = [RouteConfig(name, table.upstream, table.model) for name, table in settings.models.items()]
-    default = settings.default_upstream or (MODEL_URL_UPSTREAM if settings.model_url else None)
-    return ModelsConfig(upstreams, routes, default, settings.model_path)
-
-
-def _upstream_of_url(settings: Settings, url: str) -> Upstream:
-    dialect = Dialect()
-    if settings.model_context_window is not None:
-        dialect = replace(dialect, context_window=settings.model_context_window)
-    if settings.model_timeout_s is not None:
-        patience = settings.model_timeout_s
-        dialect = replace(dialect, first_byte_timeout_s=patience, idle_timeout_s=patience)
-    key = settings.model_key.get_secret_value() if settings.model_key else None
-    return Upstream(url, key, settings.model, dialect)
 
 
 # --- sentences ---------------------------------------------------------------------------------------------------

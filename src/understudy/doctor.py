@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from understudy import config, model_download
-from understudy.config import Settings, models_config
+from understudy.config import Settings
 from understudy.config_file import without_password
+from understudy.config_models import models_config
 from understudy.errors import UnderstudyError
 from understudy.inference.dialect import Upstream
 from understudy.topology import keeps_in_file
@@ -106,7 +107,7 @@ def _database(settings: Settings) -> Finding:
 
 
 def _shared_database(settings: Settings) -> Finding:
-    from understudy.app import store_of
+    from understudy.adapters import store_of
 
     async def look() -> None:
         store = store_of(settings)
@@ -146,6 +147,33 @@ def _port(settings: Settings) -> Finding:
     return Finding("port", "ok", f"{settings.host} port {settings.port or 'of any number'} is free")
 
 
+def _keys(settings: Settings) -> Finding:
+    """A server that others can reach does not start without keys."""
+    from understudy.topology import is_for_this_machine
+
+    try:
+        reachable = not is_for_this_machine(settings.host)
+    except OSError:
+        return Finding("keys", "note", f"nobody knows whether others can reach {settings.host}")
+    if not reachable:
+        return Finding("keys", "ok", f"none are needed: {settings.host} is for this machine alone")
+    if settings.api_key or settings.admin_key or _has_stored_keys(settings):
+        return Finding("keys", "ok", f"others can reach {settings.host}, and there are keys")
+    mend = "make one with `understudy keys create`, or set UNDERSTUDY_API_KEY"
+    return Finding("keys", "broken", f"others can reach {settings.host}, and there is no key yet", mend)
+
+
+def _has_stored_keys(settings: Settings) -> bool:
+    path = Path(settings.database_url.removeprefix("sqlite:///"))
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            return connection.execute("SELECT 1 FROM api_keys LIMIT 1").fetchone() is not None
+    except sqlite3.Error:  # what is wrong with the database is told elsewhere; one of an older version has no keys
+        return False
+
+
 def _nearest(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that exists."""
     while not folder.exists() and folder != folder.parent:
@@ -153,7 +181,7 @@ def _nearest(folder: Path) -> Path:
     return folder
 
 
-_CHECKS: tuple[Callable[[Settings], Finding], ...] = (_data_dir, _database, _disk, _port)
+_CHECKS: tuple[Callable[[Settings], Finding], ...] = (_data_dir, _database, _disk, _port, _keys)
 
 
 # --- code ---------------------------------------------------------------------------------------------------------

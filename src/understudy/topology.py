@@ -1,8 +1,10 @@
 """Which processes make up a deployment, what has to lie between them, and how that is."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from ipaddress import ip_address
+from typing import Any, Literal, Protocol
 
 from understudy import __version__
 from understudy.bus.base import Bus
@@ -17,9 +19,26 @@ Role = Literal["all", "api", "worker"]
 """What a process does: answer requests, work on runs, or both."""
 
 
+class FileBytes(Protocol):
+    """Where the bytes of files lie."""
+
+    @property
+    def kind(self) -> str: ...
+
+    async def check(self) -> None:
+        """Raise if they cannot be reached."""
+        ...
+
+
 def keeps_in_file(settings: Settings) -> bool:
     """Tell whether the database is a file of one server's own, not a server that many share."""
     return settings.database_url.startswith("sqlite:")
+
+
+def is_for_this_machine(host: str) -> bool:
+    """Tell whether nobody else can reach a server on this host. Raises OSError for a name that leads nowhere."""
+    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return all(ip_address(str(place[0]).partition("%")[0]).is_loopback for *_, place in found)
 
 
 def check_scale(settings: Settings, *, alone: bool) -> None:
@@ -45,22 +64,26 @@ def check_scale(settings: Settings, *, alone: bool) -> None:
 
 
 async def condition(
-    settings: Settings, store: Store, bus: Bus, others: Mapping[str, Callable[[], Any]]
+    settings: Settings, store: Store, bus: Bus, files: FileBytes, others: Mapping[str, Callable[[], Any]]
 ) -> dict[str, Any]:
     """The state of each part, and why it is off. The database is well if it can be written to.
 
     Without its bus a server still answers, but runs wait: it is degraded.
     """
     kind, carrier = "sqlite" if keeps_in_file(settings) else "postgresql", "nats" if settings.bus_url else "local"
-    try:
-        async with asyncio.timeout(HEALTH_S):
-            await store.write(lambda connection: connection.exec_driver_sql(_PROBE))
-        database = {"state": "ok", "kind": kind}
-    except Exception as problem:
-        why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
-        database = {"state": "failed", "kind": kind, "why": why.partition("\n")[0]}
+    database = await _state(kind, store.write(lambda connection: connection.exec_driver_sql(_PROBE)))
     trouble = await bus.trouble()
     lines = {"state": "failed", "kind": carrier, "why": trouble} if trouble else {"state": "ok", "kind": carrier}
     status = "failed" if database["state"] != "ok" else "degraded" if trouble else "ok"
-    parts = {"database": database, "bus": lines} | {name: state() for name, state in others.items()}
-    return {"status": status, "version": __version__, "parts": parts}
+    parts = {"database": database, "bus": lines, "files": await _state(files.kind, files.check())}
+    return {"status": status, "version": __version__, "parts": parts | {name: say() for name, say in others.items()}}
+
+
+async def _state(kind: str, probe: Awaitable[object]) -> dict[str, str]:
+    try:
+        async with asyncio.timeout(HEALTH_S):
+            await probe
+    except Exception as problem:
+        why = f"It did not answer within {HEALTH_S} s." if isinstance(problem, TimeoutError) else str(problem)
+        return {"state": "failed", "kind": kind, "why": why.partition("\n")[0]}
+    return {"state": "ok", "kind": kind}

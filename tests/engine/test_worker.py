@@ -148,6 +148,20 @@ async def test_progress_that_a_client_saw_counts_tries_anew(house: House) -> Non
     assert (done.status, done.tries, done.attempt) == ("completed", 1, 3)
 
 
+async def test_a_worker_with_too_much_to_do_does_not_take_its_own_run_over(house: House) -> None:
+    gate = asyncio.Event()
+    house.work()
+    started = await speaking_run(house, gate)
+    await lapse(house)
+    async with asyncio.timeout(SOON_S):
+        while (await house.run(started.run.id)).lease_until <= house.clock.now():  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(0.005)
+    gate.set()
+    run = await house.rest(started)
+    assert (run.status, run.attempt, run.tries) == ("completed", 1, 1)
+    assert len(house.model.requests) == 1
+
+
 async def test_a_lost_lease_stops_the_model(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The renewal finds it out, though no signal came; and it does not disturb the new holder."""
     monkeypatch.setattr("understudy.engine.worker.RENEWALS_PER_LEASE", 800)

@@ -14,7 +14,7 @@ from tests.files import file_store_contract
 from tests.files.file_store_contract import KEY, LARGE, Broken, breaking, chunks_of
 
 from understudy.files.base import FileFault, NoBytes
-from understudy.files.store import UrlFileStore, local_folder
+from understudy.files.store import UrlFileStore
 
 KILLED = """
 import asyncio, sys
@@ -69,11 +69,6 @@ class TestWhatIsNotThere(file_store_contract.WhatIsNotThere):
 
 class TestPartsAreJoined(file_store_contract.PartsAreJoined):
     pass
-
-
-def test_the_folder_of_a_url(folder: Path) -> None:
-    assert local_folder(folder.as_uri()) == folder
-    assert local_folder("s3://bucket/prefix") is None
 
 
 async def test_nothing_is_made_before_the_first_use(files: UrlFileStore, folder: Path) -> None:
@@ -153,3 +148,11 @@ async def test_memory_does_not_grow_with_the_file(files: UrlFileStore) -> None:
 
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_its_health(files: UrlFileStore, folder: Path, tmp_path: Path) -> None:
+    await files.check()
+    assert files.kind == "folder"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileFault, match="which failed"):
+        await UrlFileStore((tmp_path / "file" / "below").as_uri()).check()

@@ -91,3 +91,12 @@ async def test_a_server_that_is_not_there(bucket: str, monkeypatch: pytest.Monke
 async def test_a_url_that_leads_nowhere() -> None:
     with pytest.raises(FileFault, match=r"the file store at s3://, which failed: .*recognise"):
         await UrlFileStore("s3://").get(KEY)
+
+
+async def test_its_health(files: UrlFileStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await files.check()
+    assert files.kind == "s3"
+    monkeypatch.setattr(store, "RETRY_S", 0)
+    monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(FileFault, match=f"This needs the file store at s3://{bucket}"):
+        await UrlFileStore(f"s3://{bucket}").check()

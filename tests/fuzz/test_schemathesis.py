@@ -98,6 +98,11 @@ def fuzz(operation: APIOperation, mode: GenerationMode, effort: settings, wire: 
 def known_ids(wire: Wire) -> Json:
     """Make a run that waits, and return the ids around it by the name of the path parameter."""
     run = wire.settle(wire.assistant("weather"))
+    file = wire.send_file("/files", "file", b"Ophelia drowns.", "a.txt", purpose="vision")
+    store, batch, chunk = _shelved(wire, file["id"])
+    given = {"filename": "a.txt", "purpose": "batch", "bytes": 3, "mime_type": "text/plain"}
+    upload = wire.make("/uploads", given)
+    part = wire.send_file(f"/uploads/{upload['id']}/parts", "data", b"abc")
     return {
         "assistant_id": run["assistant_id"],
         "thread_id": run["thread_id"],
@@ -105,4 +110,23 @@ def known_ids(wire: Wire) -> Json:
         "step_id": wire.steps(run)[0]["id"],
         "model_call_id": wire.read(f"{run_path(run)}/model_calls")["data"][0]["id"],
         "message_id": wire.read(f"/threads/{run['thread_id']}/messages")["data"][0]["id"],
+        "file_id": file["id"],
+        "file_ids": file["id"],
+        "upload_id": upload["id"],
+        "part_ids": part["id"],
+        "vector_store_id": store,
+        "vector_store_ids": store,
+        "batch_id": batch,
+        "chunk_id": chunk,
     }
+
+
+def _shelved(wire: Wire, file_id: str) -> tuple[str, str, str]:
+    """Put a file into a new vector store; return the ids of the store, of the batch, and of the file's one passage."""
+    store: str = wire.make("/vector_stores")["id"]
+    batch: str = wire.make(f"/vector_stores/{store}/file_batches", {"file_ids": [file_id]})["id"]
+    poll = {"X-Stainless-Poll-Helper": "true", "X-Stainless-Read-Timeout": "60"}
+    while (file := wire.get(f"/vector_stores/{store}/files/{file_id}", headers=poll).json())["status"] != "completed":
+        assert file["status"] == "in_progress", file
+    [found] = wire.make(f"/vector_stores/{store}/search", {"query": "Ophelia"})["data"]
+    return store, batch, found["chunk_id"]

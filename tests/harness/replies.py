@@ -79,6 +79,8 @@ class Refusal:
 
 Answer = Reply | Refusal
 Brain = Callable[[Body], Answer]
+Scripted = Answer | Brain
+"""An answer, or what makes one up from the request."""
 
 
 def split_tokens(text: str) -> list[str]:

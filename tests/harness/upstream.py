@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
-from tests.harness.replies import Answer, Body, Brain, Gate, Refusal, Reply, default_brain
+from tests.harness.replies import Answer, Body, Brain, Gate, Refusal, Reply, Scripted, default_brain
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -55,7 +55,7 @@ class Upstream:
     def __init__(self) -> None:
         self.brain: Brain = default_brain
         self.requests: list[Seen] = []
-        self._queue: deque[Answer] = deque()
+        self._queue: deque[Scripted] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._generation = 0
@@ -91,7 +91,7 @@ class Upstream:
             self.requests = []
             self.brain = default_brain
 
-    def script(self, *answers: Answer) -> None:
+    def script(self, *answers: Scripted) -> None:
         self._queue.extend(answers)
 
     def wait_for_request(self, number: int = 1, within_s: float = _WAIT_S) -> Seen:
@@ -120,7 +120,8 @@ class Upstream:
         with self._changed:
             self.requests.append(seen)
             self._changed.notify_all()
-            return self._queue.popleft() if self._queue else self.brain(seen.body)
+            answer = self._queue.popleft() if self._queue else self.brain
+        return answer(seen.body) if callable(answer) else answer
 
     async def _answer(self, seen: Seen, answer: Answer, receive: Receive, send: Send) -> None:
         if isinstance(answer, Refusal):

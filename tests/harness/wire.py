@@ -66,6 +66,12 @@ class Wire:
             self._started[made["id"]] = made
         return made
 
+    def send_file(self, path: str, field: str, content: bytes, name: str = "a.gif", **fields: str) -> Json:
+        """POST a form with a file, insist on 200, return the object."""
+        response = self.http.post(path, files={field: (name, content)}, data=fields)
+        assert response.status_code == 200, response.text
+        return response.json()
+
     def read(self, path: str, **params: Any) -> Json:
         """GET, insist on 200, return the object."""
         response = self.get(path, params=params)

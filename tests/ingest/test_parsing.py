@@ -115,7 +115,7 @@ async def test_the_hosts_death_fails_no_file(parsing: Parsing) -> None:
     busy = asyncio.create_task(parsing.cut(streamed(hamlet.pdf()), "x.pdf", Auto()))
     await until(hosts)
     os.kill(hosts()[0], signal.SIGKILL)
-    assert len(await busy) == 3
+    assert len(await busy) == len(hamlet.SCENES)
 
 
 async def test_memory_without_bound_is_refused() -> None:
@@ -208,7 +208,7 @@ def jails() -> Iterator[list[str]]:
 async def test_the_host_starts_in_the_jail_that_it_is_given(jail: list[str]) -> None:
     parsing = Parsing(wrap=lambda command: [*jail, *command])
     try:
-        assert len(await parsing.cut(streamed(hamlet.pdf()), "x.pdf", Auto())) == 3
+        assert len(await parsing.cut(streamed(hamlet.pdf()), "x.pdf", Auto())) == len(hamlet.SCENES)
         assert "password" in await refused(parsing, hostile.locked_pdf(), "x.pdf", "invalid_file")
     finally:
         await parsing.close()

@@ -8,7 +8,7 @@ from tests.ingest.fakes import SIZE
 from tests.ingest.shelf import LEASE_S, SOON_S, Shelf
 from tests.storage.builders import PROJECT
 
-from understudy.errors import LeaseLost
+from understudy.errors import LeaseLost, Unavailable
 from understudy.ingest.worker import GIVEN_UP, MAX_TRIES, TOO_LATE, UNKNOWN
 from understudy.protocol.vector_stores import DAY_S
 from understudy.retrieval.documents import Unreadable
@@ -43,6 +43,25 @@ async def test_a_file_that_fails_says_why(shelf: Shelf, failure: Exception, erro
     assert (await shelf.rest(store_id, other)).status == "completed"
     await shelf.until(lambda: (store_id, file_id) in shelf.intake.removed)
     assert (store_id, other) not in shelf.intake.removed
+
+
+async def test_what_is_off_for_a_while_is_tried_again(shelf: Shelf) -> None:
+    shelf.work()
+    [file_id] = await shelf.files(1)
+    shelf.intake.outcomes[file_id] = Unavailable("the embedder is off")
+    store_id = await shelf.make(file_id)
+    for tries in range(1, MAX_TRIES):
+        await shelf.until(lambda tries=tries: len(shelf.intake.begun) == tries)
+        await asyncio.sleep(0.02)
+        assert (await shelf.row(store_id, file_id))["status"] == "in_progress"
+        shelf.clock.advance(LEASE_S + 1)
+        await shelf.sweeper.sweep()
+    found = await shelf.rest(store_id, file_id)
+    assert found.last_error == {"code": "server_error", "message": "the embedder is off"}
+    assert len(shelf.intake.begun) == MAX_TRIES
+    shelf.intake.outcomes.clear()
+    await shelf.add(store_id, file_id)
+    assert (await shelf.rest(store_id, file_id)).status == "completed"
 
 
 async def test_so_many_are_taken_in_at_once(shelf: Shelf) -> None:

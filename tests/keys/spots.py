@@ -8,6 +8,8 @@ from tests.harness.wire import Json
 
 HERE = "<here>"
 CURSORS = ("after", "before")
+DEEP = 8
+"""No body carries an id further in; some may be nested without end."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Request:
     query: Json = field(default_factory=dict)
     body: Any = None
     spot: str = ""
+    is_form: bool = False
 
     def with_ids(self, ids: Json, here: str = "") -> "Request":
         """Fill the ids in; `here` goes to the spot."""
@@ -41,13 +44,18 @@ def _names(path: str) -> list[str]:
 
 def _filled(value: Any, ids: Json, here: str) -> Any:
     if isinstance(value, dict):
-        return {
-            key: ids[key] if key in ids and item != HERE and isinstance(item, str) else _filled(item, ids, here)
-            for key, item in value.items()
-        }
+        return {key: _filled_in(ids.get(key), item, ids, here) for key, item in value.items()}
     if isinstance(value, list):
         return [_filled(item, ids, here) for item in value]
     return here if value == HERE else value
+
+
+def _filled_in(known: str | None, item: Any, ids: Json, here: str) -> Any:
+    if known is not None and isinstance(item, str) and item != HERE:
+        return known
+    if known is not None and isinstance(item, list) and HERE not in item:
+        return [known] * len(item)
+    return _filled(item, ids, here)
 
 
 class Document:
@@ -66,7 +74,9 @@ class Document:
         """Yield every operation with the least that it takes."""
         for path, method, operation in self._operations:
             schema = self._body(operation)
-            yield Request(method, path, body=None if schema is None else self._least(schema))
+            least = None if schema is None else self._least(schema)
+            is_form = "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
+            yield Request(method, path, body=least, is_form=is_form)
 
     def spots(self) -> Iterator[Request]:
         """Yield every operation once for each place in it that takes an id."""
@@ -89,18 +99,21 @@ class Document:
         if "$ref" in schema:
             return self._resolved(self._schemas[schema["$ref"].rsplit("/", 1)[1]])
         forms = schema.get("anyOf") or schema.get("oneOf")
-        if forms is None:
+        if forms is None or "properties" in schema:
             return [schema]
         return [form for one in forms for form in self._resolved(one) if form.get("type") != "null"]
 
-    def _least(self, schema: Json) -> Any:
-        """The least value that a schema allows."""
+    def _least(self, schema: Json, having: str = "") -> Any:
+        """The least value that a schema allows; of an object that has alternatives, the one with `having`."""
         form = self._resolved(schema)[0]
         if "const" in form or "enum" in form:
             return form.get("const", form.get("enum", [None])[0])
         match form.get("type"):
             case "object":
-                return {name: self._least(form["properties"][name]) for name in form.get("required", [])}
+                choices = [choice["required"] for choice in form.get("anyOf", [])]
+                chosen = next((names for names in choices if having in names), [*choices, []][0])
+                needed = [*form.get("required", []), *chosen]
+                return {name: self._least(form["properties"][name]) for name in needed}
             case "array":
                 return [self._least(form["items"])] * form.get("minItems", 0)
             case "integer" | "number":
@@ -109,18 +122,18 @@ class Document:
                 return False
         return "x" * form.get("minLength", 1)
 
-    def _bodies(self, schema: Json) -> Iterator[tuple[str, Any]]:
+    def _bodies(self, schema: Json, depth: int = 0) -> Iterator[tuple[str, Any]]:
         """Yield the least body around each id in a schema, with HERE in the id's place."""
-        for form in self._resolved(schema):
+        for form in self._resolved(schema) if depth < DEEP else ():
             if form.get("type") == "array":
-                yield from ((name, [item]) for name, item in self._bodies(form["items"]))
+                yield from ((name, [item]) for name, item in self._bodies(form["items"], depth + 1))
             for name, inner in form.get("properties", {}).items():
                 if _is_id(name):
                     found = [(name, [HERE] if self._resolved(inner)[0].get("type") == "array" else HERE)]
                 else:
-                    found = list(self._bodies(inner))
+                    found = list(self._bodies(inner, depth + 1))
                 for spot, value in found:
-                    yield spot, {**self._least(form), name: value}
+                    yield spot, {**self._least(form, name), name: value}
 
 
 def _is_id(name: str) -> bool:

@@ -123,10 +123,18 @@ def test_small_sections_share_a_piece_and_a_new_chapter_begins_one() -> None:
 
 
 def test_a_section_that_does_not_fit_beside_its_neighbour_begins_a_piece() -> None:
+    document = sectioned(
+        ("Scene 0\n\n" + "They met on the wall. " * 9, ("Scene 0",), None),
+        ("Scene 1\n\n" + "They met on the wall. " * 38, ("Scene 1",), None),
+    )
+    assert [chunk.heading for chunk in chunks(document, Auto(250))] == [("Scene 0",), ("Scene 1",)]
+
+
+def test_a_section_of_some_size_is_a_piece_of_its_own() -> None:
     body = "They met on the wall at night. " * 15
-    document = sectioned(*((f"Scene {n}\n\n{body}\n\n", (f"Scene {n}",), None) for n in range(6)))
-    found = chunks(document, Auto(250))
-    assert [chunk.heading for chunk in found] == [("Scene 0",), ("Scene 2",), ("Scene 4",)]
+    document = sectioned(*((f"Scene {n}\n\n{body}\n\n", (f"Scene {n}",), None) for n in range(4)))
+    found = chunks(document, Auto(400))
+    assert [chunk.heading for chunk in found] == [(f"Scene {n}",) for n in range(4)]
     assert all(chunk.text.startswith("Scene") for chunk in found)
 
 

@@ -225,6 +225,17 @@ class TestStops:
         assert session.busy
         assert (await session.run("kept")).logs == "2\n"
 
+    async def test_cancelling_before_the_code_has_begun(self, session: JailSession) -> None:
+        await session.run("import time\nkept = 1")
+        calling = asyncio.create_task(session.run("time.sleep(600)"))
+        await asyncio.sleep(0)
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        async with asyncio.timeout(SOON_S):
+            assert (await session.run("kept")).logs == "1\n"
+            assert (await session.run("time.sleep(1); kept + 1")).logs == "2\n"  # no late interrupt hits it
+
     async def test_cancelled_code_stops_within_a_second(self, session: JailSession) -> None:
         await session.run("import time\nticks = 0")
         calling = asyncio.create_task(session.run("while True:\n    ticks += 1\n    time.sleep(0.01)"))

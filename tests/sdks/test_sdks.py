@@ -11,7 +11,7 @@ from tests.harness.server import Server
 pytestmark = [pytest.mark.sdk, pytest.mark.timeout(400)]
 
 _HERE = Path(__file__).parent
-_DRIVE_S = 60.0
+_DRIVE_S = 120.0
 _OLD = "httpx<0.28"  # before 1.55.3 the SDK hands httpx an argument that 0.28 took away
 
 PYTHON = {
@@ -27,6 +27,11 @@ NODE = {"4": "openai@4", "5": "openai@5", "6": "openai@6", "7": "openai@7"}
 @pytest.mark.parametrize("requirements", PYTHON.values(), ids=PYTHON)
 def test_python(requirements: tuple[str, ...], own_server: Server) -> None:
     drive([str(python_with(*requirements)), str(_HERE / "drive_python.py")], own_server)
+
+
+@pytest.mark.parametrize("requirements", PYTHON.values(), ids=PYTHON)
+def test_vector_stores(requirements: tuple[str, ...], own_server: Server) -> None:
+    drive([str(python_with(*requirements)), str(_HERE / "drive_vector_stores.py")], own_server)
 
 
 @pytest.mark.parametrize("package", NODE.values(), ids=NODE)

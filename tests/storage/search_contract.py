@@ -39,7 +39,7 @@ async def put(
     made = [passage(text, place, store_id, file_id) for place, text in enumerate(texts)]
     await store.write(lambda c: chunks.begin_file(c, IndexedFile(project, store_id, file_id, 1, None)))
     await store.write(lambda c: chunks.add(c, keywords, project, made, texts))
-    return [key for _, key, _ in await store.read(lambda c: chunks.texts(c, store_id, file_id, 0, 1000))]
+    return [key for key, _ in await store.read(lambda c: chunks.keyed(c, store_id, file_id, 0, 1000))]
 
 
 async def known(store: Store, store_id: str = "vs_1", project: str = PROJECT) -> IndexedStore:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 from tests.storage import (
+    files_contract,
     keys_contract,
     lists_contract,
     pages_contract,
@@ -118,6 +119,22 @@ class TestBatchesTellHowFarTheyAre(vector_stores_contract.BatchesTellHowFarTheyA
 
 
 class TestTenThousandFilesInOneStore(vector_stores_contract.TenThousandFilesInOneStore):
+    pass
+
+
+class TestFilesAreListed(files_contract.FilesAreListed):
+    pass
+
+
+class TestFilesAreFound(files_contract.FilesAreFound):
+    pass
+
+
+class TestDeletedFilesLeaveNothing(files_contract.DeletedFilesLeaveNothing):
+    pass
+
+
+class TestUploadsEndOnce(files_contract.UploadsEndOnce):
     pass
 
 

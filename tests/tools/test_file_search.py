@@ -151,10 +151,10 @@ async def test_a_fault_is_an_output_that_the_model_reads() -> None:
     assert (await search(Shelf(fault=Unavailable("The index is off.")))).told == "Error: The index is off."
 
 
-async def test_the_threads_store_is_waited_for_and_the_assistants_is_not() -> None:
+async def test_the_threads_store_is_waited_for_and_the_assistants_for_a_while() -> None:
     shelf = Shelf()
     described = await FileSearch(shelf, lambda _, text, __: text).prepare({"type": "file_search"}, context())
-    assert shelf.waits == [(["vs_a"], 0.0), (["vs_t"], 60.0)]
+    assert shelf.waits == [(["vs_a"], 10.0), (["vs_t"], 60.0)]
     assert described.name == "file_search"
     assert described.parameters["required"] == ["query"]
 

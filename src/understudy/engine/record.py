@@ -19,6 +19,8 @@ from understudy.storage import messages, model_calls, runs, steps, threads
 from understudy.storage.model_calls import ModelCall
 from understudy.storage.runs import RunRecord
 
+_BUILT_IN = ("code_interpreter", "file_search")
+
 
 def calls_of(connection: Connection, project: str, thread_id: str, run_id: str) -> list[wire.ModelCall]:
     """Return the calls of a run, oldest first, without their prompts. Raises NotFound."""
@@ -56,8 +58,10 @@ def _prompt(connection: Connection, run: RunRecord, call: ModelCall) -> wire.Pro
 def _specs(run: RunRecord, call: ModelCall) -> list[ToolSpec]:
     """Return the tools as the model was told of them then: of built-in ones this depends on the thread's files."""
     told = {tool["name"]: ToolSpec(**tool) for tool in call.built_in or []}
-    specs = [prompts.spec(tool) if tool["type"] == "function" else told.get(tool["type"]) for tool in run.tools]
-    return [spec for spec in specs if spec is not None]
+    return [
+        prompts.spec(tool) if tool["type"] == "function" else told.get(tool["type"], ToolSpec(tool["type"], None, {}))
+        for tool in run.tools
+    ]
 
 
 def _history(connection: Connection, run: RunRecord, call: ModelCall, earlier: Sequence[ModelCall]) -> list[Placed]:
@@ -89,5 +93,7 @@ def _told(request: CompletionRequest, missing: list[str]) -> wire.Prompt:
 
 
 def _tool(tool: ToolSpec) -> JsonObject:
+    if tool.name in _BUILT_IN and not tool.parameters:
+        return {"type": tool.name}
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function | ({"strict": True} if tool.strict else {})}

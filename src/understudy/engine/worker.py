@@ -54,6 +54,7 @@ class Worker:
         self._lease_s = lease_s
         self._slots = asyncio.Semaphore(concurrency)
         self._held: set[_Held] = set()
+        self._attended: set[tuple[str, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -123,12 +124,16 @@ class Worker:
             return None
         if run.status == "cancelling":
             return end(connection, run, "cancelled", now)
+        if (run.id, run.attempt) in self._attended:  # so much was to do that the lease lapsed: nobody is gone
+            runs.renew(connection, run, lease_until)
+            return None
         return take_over(connection, run, self._name, now, lease_until)
 
     async def _attend(self, run: RunRecord, signal: Signal) -> None:
         """Drive a run, and let go of it the moment it is no longer ours."""
         held = _Held(run)
         self._held.add(held)
+        self._attended.add((run.id, run.attempt))
         driving = asyncio.ensure_future(self._drive(run))
         called_off = {asyncio.ensure_future(signal.wait()), asyncio.ensure_future(held.lost.wait())}
         try:
@@ -144,6 +149,7 @@ class Worker:
             for waiting in called_off:
                 waiting.cancel()
             self._held.discard(held)
+            self._attended.discard((run.id, run.attempt))
 
     async def _drive(self, run: RunRecord) -> bool:
         """Return whether the run has come to rest."""

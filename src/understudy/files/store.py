@@ -6,14 +6,16 @@ multipart uploads does that.
 """
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from understudy.files.base import FileFault, NoBytes, chained
+from understudy.files.folder import local_folder
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -24,12 +26,6 @@ PIECES_AT_ONCE = 2
 READ_BYTES = 256 * 1024
 RETRY_S = 20
 _STAGED = re.compile(r"#\d+$")
-
-
-def local_folder(url: str) -> Path | None:
-    """Return the folder of a `file://` URL; None for a store that lies elsewhere."""
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 class UrlFileStore:
@@ -106,6 +102,18 @@ class UrlFileStore:
             return await asyncio.to_thread(_tidied, self._folder, time.time() - older_than_s)
         except OSError as problem:
             raise self._fault(problem) from problem
+
+    async def check(self) -> None:
+        """Raise FileFault if the store does not answer, or takes nothing."""
+        with suppress(NoBytes):
+            await self.get("health")
+        if self._folder is not None and not await asyncio.to_thread(os.access, self._folder, os.W_OK):
+            raise self._fault(PermissionError("the folder cannot be written to"))
+
+    @property
+    def kind(self) -> str:
+        """What stands behind it: `folder` or `s3`."""
+        return "s3" if self._folder is None else "folder"
 
     async def _read(self, found: Any) -> AsyncIterator[bytes]:
         try:

@@ -5,6 +5,7 @@ a small transaction, so that nobody waits long for the writer. A file that is ad
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,10 +13,12 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from understudy.errors import Unavailable
 from understudy.ids import new_id
 from understudy.retrieval import bm25, fuse
 from understudy.retrieval.documents import Chunk
 from understudy.retrieval.embed import Embedder
+from understudy.retrieval.rerank import Reranker
 from understudy.retrieval.terms import TERMS_VERSION, query_terms, terms
 from understudy.storage import chunks as rows
 from understudy.storage import vectors
@@ -23,9 +26,15 @@ from understudy.storage.base import Store
 from understudy.storage.chunks import IndexedFile, StoredChunk
 from understudy.storage.search import IndexedStore, KeywordIndex, VectorIndex
 
+log = logging.getLogger(__name__)
+
 WRITTEN_AT_ONCE = 64
 """Passages in one transaction: about 15 ms of the writer."""
 REMOVED_AT_ONCE = 256
+RERANKED = 50
+"""Hits that a reranker is shown."""
+HEADING_WEIGHT = 2
+"""How many times the words of a passage's heading count beside those of its text: chosen in `bench/retrieval`."""
 CANDIDATES = 200
 """Passages that each side proposes for a query, before the two are brought into one order."""
 
@@ -37,7 +46,10 @@ Fence = Callable[[Connection], None]
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How hits are ordered. `hybrid` are a client's own weights, which are applied as reciprocal rank fusion."""
+    """How hits are ordered. `hybrid` are a client's own weights, which are applied as reciprocal rank fusion.
+
+    `rerank` asks for the reranker, if there is one. Hits below the threshold are left out.
+    """
 
     score_threshold: float = 0.0
     hybrid: fuse.Weights | None = None
@@ -70,10 +82,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """A query as it is looked for: by its terms, and by its vector if there is an embedder."""
+    """A query as it is looked for: by its terms, and by its vector if it could be had."""
 
+    text: str
     wanted: list[tuple[str, ...]]
-    vector: bytes | None = None
+    vector: bytes | None
 
     @property
     def terms(self) -> list[str]:
@@ -82,10 +95,15 @@ class _Query:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What one query found in one store: by terms and by meaning, both 0 to 1."""
+    """What one query found in one store: by terms, 0 to 1, and by meaning, if it was searched so: cosines.
+
+    `foreign` are passages in another script than the query.
+    """
 
     text: Mapping[int, float]
     dense: Mapping[int, float]
+    foreign: Collection[int]
+    by_meaning: bool
 
 
 T = TypeVar("T")
@@ -95,12 +113,24 @@ class Index:
     """Adds, removes and finds passages. Without an embedder it searches by terms alone."""
 
     def __init__(
-        self, store: Store, keywords: KeywordIndex, nearest: VectorIndex, embedder: Embedder | None = None
+        self,
+        store: Store,
+        keywords: KeywordIndex,
+        nearest: VectorIndex,
+        embedder: Embedder | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
+        self._reranker = reranker
         self._store = store
         self._keywords = keywords
         self._nearest = nearest
         self._embedder = embedder
+
+    async def aclose(self) -> None:
+        """Let go of the embedder and the reranker."""
+        for port in (self._embedder, self._reranker):
+            if port is not None:
+                await port.aclose()
 
     # --- passages in -------------------------------------------------------------------------------------------------
 
@@ -126,7 +156,7 @@ class Index:
                 _stored(store_id, file_id, start + offset, chunk)
                 for offset, chunk in enumerate(chunks[start : start + WRITTEN_AT_ONCE])
             ]
-            cut = await _cut([chunk.text for chunk in some])
+            cut = await _cut(some)
             await self._write(partial(rows.add, keywords=self._keywords, project=project, new=some, terms=cut), fence)
         return sum(len(chunk.text.encode()) for chunk in chunks)
 
@@ -136,15 +166,11 @@ class Index:
             return 0
         name, place, size = self._embedder.name, 0, 0
         await self._write(lambda connection: vectors.remove(connection, store_id, file_id), fence)
-        while True:
-            some = await self._store.read(_texts(store_id, file_id, place))
-            if not some:
-                break
-            made = await self._embedder.embed([text for _, _, text in some])
-            block = b"".join(made)
-            block_of = partial(vectors.add, vector_store_id=store_id, file_id=file_id, embedder=name)
-            await self._write(partial(block_of, keys=[key for _, key, _ in some], vectors=block), fence)
-            place, size = some[-1][0] + 1, size + len(block)
+        add = partial(vectors.add, vector_store_id=store_id, file_id=file_id, embedder=name)
+        while some := await self._store.read(_some(store_id, file_id, place)):
+            block = b"".join(await self._embedder.embed([_with_headings(chunk) for _, chunk in some]))
+            await self._write(partial(add, keys=[key for key, _ in some], vectors=block), fence)
+            place, size = place + len(some), size + len(block)
         await self._write(lambda connection: rows.embedded(connection, store_id, file_id, name), fence)
         return size
 
@@ -194,9 +220,10 @@ class Index:
         for one in found:
             for key, score in _ordered(one, ranking).items():
                 scores[key] = max(score, scores.get(key, 0.0))
-        best = [key for key in fuse.ranked(scores) if scores[key] >= ranking.score_threshold][:limit]
-        passages = await self._store.read(lambda connection: rows.by_key(connection, best))
-        return [Hit(passages[key], scores[key]) for key in best if key in passages]
+        hits = await self._read(fuse.ranked(scores)[: max(limit, RERANKED if self._reranks(ranking) else 0)], scores)
+        if self._reranks(ranking):
+            hits = await self._reranked(queries, hits)
+        return [hit for hit in hits if hit.score >= ranking.score_threshold][:limit]
 
     async def chunk(self, store_id: str, file_id: str, chunk_id: str) -> StoredChunk:
         """Return one passage. Raises NotFound."""
@@ -222,23 +249,42 @@ class Index:
     # --- within ------------------------------------------------------------------------------------------------------
 
     async def _cut_anew(self, file: IndexedFile, fence: Fence | None) -> None:
-        place = 0
-        while some := await self._store.read(_texts(file.vector_store_id, file.file_id, place)):
-            cut = await _cut([text for _, _, text in some])
-            await self._write(
-                partial(rows.recut, keywords=self._keywords, file=file, keys=[key for _, key, _ in some], terms=cut),
-                fence,
-            )
-            place = some[-1][0] + 1
+        place, recut = 0, partial(rows.recut, keywords=self._keywords, file=file)
+        while some := await self._store.read(_some(file.vector_store_id, file.file_id, place)):
+            cut = await _cut([chunk for _, chunk in some])
+            await self._write(partial(recut, keys=[key for key, _ in some], terms=cut), fence)
+            place += len(some)
         current = replace(file, terms_version=TERMS_VERSION, embedder=None)
         await self._write(lambda connection: rows.note(connection, current), fence)
 
+    async def _read(self, keys: Sequence[int], scores: Mapping[int, float]) -> list[Hit]:
+        passages = await self._store.read(lambda connection: rows.by_key(connection, keys))
+        return [Hit(passages[key], scores[key]) for key in keys if key in passages]
+
+    def _reranks(self, ranking: Ranking) -> bool:
+        return self._reranker is not None and ranking.rerank and ranking.hybrid is None
+
+    async def _reranked(self, queries: Sequence[str], hits: list[Hit]) -> list[Hit]:
+        """Order hits anew by the reranker; each counts by the query that it fits best. Without it they stay."""
+        assert self._reranker is not None
+        texts = [hit.text for hit in hits]
+        try:
+            judged = [await self._reranker.scores(query, texts) for query in queries]
+        except Unavailable as fault:
+            log.warning("results are not reranked: %s", fault)
+            return hits
+        best = [Hit(hit.chunk, max(scores)) for hit, *scores in zip(hits, *judged, strict=True)]
+        return sorted(best, key=lambda hit: -hit.score)
+
     async def _asked(self, queries: Sequence[str]) -> list[_Query]:
-        wanted = [query_terms(query) for query in queries]
-        if self._embedder is None:
-            return [_Query(one) for one in wanted]
-        made = await self._embedder.embed(queries, urgent=True)
-        return [_Query(one, vector) for one, vector in zip(wanted, made, strict=True)]
+        """Make queries ready. Without their vectors something is found still: by terms."""
+        made: Sequence[bytes | None] = [None] * len(queries)
+        if self._embedder is not None:
+            try:
+                made = await self._embedder.embed(queries, urgent=True)
+            except Unavailable as fault:
+                log.warning("searching by words alone: %s", fault)
+        return [_Query(text, query_terms(text), vector) for text, vector in zip(queries, made, strict=True)]
 
     def _find(
         self, connection: Connection, project: str, store_ids: Sequence[str], asked: list[_Query], only: Places | None
@@ -254,27 +300,31 @@ class Index:
     def _find_in(
         self, connection: Connection, store: IndexedStore, asked: list[_Query], files: Collection[str] | None
     ) -> list[_Found]:
-        near: list[dict[int, float]] = [{} for _ in asked]
-        said = [self._keywords.find(connection, store.number, query.terms, CANDIDATES, files) for query in asked]
-        if self._embedder is not None:
-            name, queries = self._embedder.name, [query.vector for query in asked if query.vector is not None]
-            near = self._nearest.find(connection, store, name, queries, CANDIDATES, files)
-            named = {key for keys in said for key in keys}
-            for known, cosines in zip(
-                near, self._nearest.cosines(connection, store, name, queries, named), strict=True
-            ):
-                known.update(cosines)
+        known = [self._keywords.frequencies(connection, store.number, query.terms) for query in asked]
+        telling = [bm25.telling(frequencies, store.chunks, CANDIDATES) for frequencies in known]
+        said = [self._keywords.find(connection, store.number, some, CANDIDATES, files) for some in telling]
+        near = self._near(connection, store, asked, {key for keys in said for key in keys}, files)
+        statistics = [bm25.Statistics(store.chunks, store.terms, frequencies) for frequencies in known]
         return [
-            _Found(self._by_terms(connection, store, query, {*keys, *dense}), dense)
-            for query, keys, dense in zip(asked, said, near, strict=True)
+            _judged(query, rows.terms_by_key(connection, {*keys, *dense}), dense, figures)
+            for query, keys, dense, figures in zip(asked, said, near, statistics, strict=True)
         ]
 
-    def _by_terms(
-        self, connection: Connection, store: IndexedStore, query: _Query, keys: Collection[int]
-    ) -> dict[int, float]:
-        frequencies = self._keywords.frequencies(connection, store.number, query.terms)
-        statistics = bm25.Statistics(store.chunks, store.terms, frequencies)
-        return bm25.scores(query.wanted, rows.terms_by_key(connection, keys), statistics)
+    def _near(
+        self,
+        connection: Connection,
+        store: IndexedStore,
+        asked: list[_Query],
+        named: Collection[int],
+        files: Collection[str] | None,
+    ) -> list[dict[int, float]]:
+        """Return the nearest passages of each query, and how near those are that were found by terms."""
+        queries = [query.vector for query in asked if query.vector is not None]
+        if self._embedder is None or len(queries) < len(asked):
+            return [{} for _ in asked]
+        nearest = self._nearest.find(connection, store, self._embedder.name, queries, CANDIDATES, files)
+        others = self._nearest.cosines(connection, store, self._embedder.name, queries, named)
+        return [found | other for found, other in zip(nearest, others, strict=True)]
 
     async def _write(self, change: Callable[[Connection], T], fence: Fence | None) -> T:
         def fenced(connection: Connection) -> T:
@@ -285,9 +335,20 @@ class Index:
         return await self._store.write(fenced)
 
 
-async def _cut(texts: Sequence[str]) -> list[str]:
-    """Return the terms of each text, with spaces between. Off the loop: a megabyte takes 0.1 s."""
-    return await asyncio.to_thread(lambda: [" ".join(terms(text)) for text in texts])
+def _with_headings(chunk: StoredChunk) -> str:
+    """Return a passage below those of its headings that it does not show."""
+    return "\n".join([*(heading for heading in chunk.heading if heading not in chunk.text), chunk.text])
+
+
+def _terms(chunk: StoredChunk) -> str:
+    """Return what a passage is found by, with spaces between. The heading right above it counts several times."""
+    own = terms(" ".join(chunk.heading[-1:])) * HEADING_WEIGHT
+    return " ".join([*own, *terms(_with_headings(chunk))])
+
+
+async def _cut(passages: Sequence[StoredChunk]) -> list[str]:
+    """Return the terms of each passage. Off the loop: a megabyte takes 0.1 s."""
+    return await asyncio.to_thread(lambda: [_terms(chunk) for chunk in passages])
 
 
 def _stored(store_id: str, file_id: str, place: int, chunk: Chunk) -> StoredChunk:
@@ -305,11 +366,19 @@ def _stored(store_id: str, file_id: str, place: int, chunk: Chunk) -> StoredChun
     )
 
 
+def _judged(query: _Query, cut: Mapping[int, str], dense: Mapping[int, float], figures: bm25.Statistics) -> _Found:
+    """Score by their terms all passages that either side has found."""
+    own = fuse.script(query.text)
+    foreign = {key for key, text in cut.items() if fuse.script(text) != own}
+    return _Found(bm25.scores(query.wanted, cut, figures), dense, foreign, query.vector is not None)
+
+
 def _ordered(found: _Found, ranking: Ranking) -> dict[int, float]:
     if ranking.hybrid is not None:
         return fuse.by_place(found.text, found.dense, ranking.hybrid)
-    return fuse.fused(found.text, found.dense, fuse.Weights())
+    return fuse.fused(found.text, found.dense, found.foreign) if found.by_meaning else dict(found.text)
 
 
-def _texts(store_id: str, file_id: str, first: int) -> Callable[[Connection], list[tuple[int, int, str]]]:
-    return partial(rows.texts, vector_store_id=store_id, file_id=file_id, first=first, limit=vectors.CHUNKS_PER_BLOCK)
+def _some(store_id: str, file_id: str, first: int) -> Callable[[Connection], list[tuple[int, StoredChunk]]]:
+    limit = vectors.CHUNKS_PER_BLOCK
+    return partial(rows.keyed, vector_store_id=store_id, file_id=file_id, first=first, limit=limit)

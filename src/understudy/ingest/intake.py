@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from understudy.errors import LeaseLost, NoSuchFile
 from understudy.ingest.files import Files
 from understudy.ingest.index import Fence, Index
-from understudy.protocol.vector_stores import ChunkingStrategy
+from understudy.protocol.vector_stores import ChunkingStrategy, FileStatus
 from understudy.retrieval.chunk import Auto, Static, Strategy
 from understudy.retrieval.documents import Chunk
 from understudy.storage import vector_store_files
@@ -57,11 +57,11 @@ def strategy_of(stored: ChunkingStrategy) -> Strategy:
     return Static(sizes["max_chunk_size_tokens"], sizes["chunk_overlap_tokens"])
 
 
-def fence_of(held: FileRecord) -> Fence:
+def fence_of(held: FileRecord, status: FileStatus = "in_progress") -> Fence:
     """Return what keeps a worker that lost a file from writing to the index."""
 
     def fence(connection: Connection) -> None:
-        if not vector_store_files.is_held(connection, held):
+        if not vector_store_files.is_held(connection, held, status):
             raise LeaseLost(f"file {held.job} was taken away")
 
     return fence

@@ -14,7 +14,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from understudy.bus.base import Bus, Signal
-from understudy.errors import LeaseLost, UnderstudyError
+from understudy.errors import LeaseLost, Unavailable, UnderstudyError
 from understudy.ids import Clock
 from understudy.protocol.vector_stores import FileError
 from understudy.retrieval.documents import Unreadable
@@ -109,7 +109,7 @@ class FileWorker:
         self._slots.release()
         if task.cancelled() or (failure := task.exception()) is None:
             return
-        if isinstance(failure, StorageFault):
+        if isinstance(failure, Unavailable):
             log.warning("a file could not be brought to an end; the sweeper will have it tried again. %s", failure)
         else:
             log.error("a file could not be brought to an end; the sweeper will see to it", exc_info=failure)
@@ -173,8 +173,10 @@ class FileWorker:
         except LeaseLost:
             log.info("file %s was taken away", file.job)
             return
-        except StorageFault:
-            raise  # tried again, once the database can be written to
+        except Unavailable as fault:  # the database, the file store or an embedder is off: it may be on again soon
+            if isinstance(fault, StorageFault) or file.tries < MAX_TRIES:
+                raise
+            error = FileError(code="server_error", message=str(fault))
         except UnderstudyError as failure:
             error = FileError(code="server_error", message=str(failure))
         except Exception:

@@ -9,8 +9,8 @@ from understudy.protocol.runs import Usage
 class Prompt(WireModel):
     """What a model was given, put together again from the thread: in the form of a chat completions request.
 
-    An upstream's dialect may still have changed its spelling (docs/configuration.md). Messages that were deleted
-    since are missing, and named.
+    An upstream's dialect may still have changed its spelling (docs/configuration.md). Messages that were deleted since
+    are missing, and named. A built-in tool of a call before this was recorded is named only.
     """
 
     messages: list[JsonObject]

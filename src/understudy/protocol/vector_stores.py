@@ -7,7 +7,7 @@ from typing import (
     Self,
 )
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -129,6 +129,8 @@ class ModifyFile(RequestModel):
 
 class AddFileBatch(RequestModel):
     """`file_ids`, which share the strategy and attributes, or `files`, of which each has its own."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["file_ids"]}, {"required": ["files"]}]})
 
     file_ids: Annotated[list[str], Field(min_length=1, max_length=MAX_BATCH)] | None = None
     files: Annotated[list[AddFile], Field(min_length=1, max_length=MAX_BATCH)] | None = None

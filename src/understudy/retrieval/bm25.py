@@ -12,6 +12,9 @@ K1 = 0.9
 B = 0.4
 """How much a long passage must have more of a term than a short one."""
 
+COMMON = 0.1
+"""The share of a store's passages from which on a term is very common."""
+
 Wanted = Sequence[tuple[str, ...]]
 """A query as `terms.query_terms` gives it: each entry holds the terms that may stand for one word."""
 
@@ -27,6 +30,21 @@ class Statistics:
     @property
     def mean_length(self) -> float:
         return max(1.0, self.terms / max(1, self.passages))
+
+
+def telling(frequencies: Mapping[str, int], passages: int, enough: int) -> list[str]:
+    """Return the terms that are worth looking for: all but the very common ones, unless these are needed for `enough`.
+
+    A term in every fifth passage orders nothing, and costs more than all the others together.
+    """
+    common = max(enough, passages * COMMON)
+    chosen: list[str] = []
+    total = 0
+    for term in sorted(frequencies, key=lambda term: (frequencies[term], term)):
+        if frequencies[term] and (frequencies[term] <= common or total < enough):
+            chosen.append(term)
+            total += frequencies[term]
+    return chosen
 
 
 def rarity(statistics: Statistics, readings: tuple[str, ...]) -> float:

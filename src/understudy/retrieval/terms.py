@@ -38,7 +38,7 @@ def folded(text: str) -> str:
 def terms(text: str) -> list[str]:
     """Return the terms of a passage, in their order, with repetitions."""
     runs = _runs(text)
-    language = languages.of_words(run for paired, run in runs if not paired)
+    language = _likeliest([run for paired, run in runs if not paired])
     cut: list[str] = []
     for paired, run in runs:
         if paired:
@@ -57,7 +57,7 @@ def query_terms(text: str) -> list[tuple[str, ...]]:
     runs = _runs(text)
     words = [run for paired, run in runs if not paired]
     sure = languages.of_words(words)
-    small = languages.small_words(sure or languages.of_words(words, enough=1) or languages.LATIN[0])
+    small = languages.small_words(_likeliest(words))
     wanted: dict[tuple[str, ...], None] = {}
     skipped: dict[tuple[str, ...], None] = {}
     for paired, run in runs:
@@ -93,13 +93,19 @@ def _runs(text: str) -> list[tuple[bool, str]]:
     return [(found.lastgroup == "pairs", found.group()) for found in _RUN.finditer(folded(text))]
 
 
+def _likeliest(words: list[str]) -> str:
+    return languages.of_words(words, enough=1) or languages.LATIN[0]
+
+
 def _term(word: str, language: str | None) -> str:
     if not languages.is_latin(word):
         language = languages.script_language(word)
     return languages.stem(word[:MAX_TERM], language)
 
 
-def _readings(word: str, language: str | None) -> tuple[str, ...]:
-    if not languages.is_latin(word) or language is not None:
-        return (_term(word, language),)
-    return languages.stems(word[:MAX_TERM])
+def _readings(word: str, sure: str | None) -> tuple[str, ...]:
+    if not languages.is_latin(word):
+        return (_term(word, None),)
+    if sure is None:
+        return languages.stems(word[:MAX_TERM])
+    return tuple(dict.fromkeys((_term(word, sure), _term(word, languages.LATIN[0]))))

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from understudy.errors import Unavailable
@@ -30,12 +31,10 @@ from understudy.sandbox.watchdog import Watchdog
 log = logging.getLogger(__name__)
 
 KIND = "bubblewrap"
-PRELOADED = ("IPython.core.interactiveshell", "numpy", "pandas", "matplotlib.pyplot")
-"""What a session imports while it waits: most code wants it, and it takes half a second."""
-
 _MIN_VERSION = (0, 8)
 _LAUNCHERS = 4
 _AGAIN_S = 5.0
+_POLL_S = 0.02
 _NOT_ON_PATH = "/usr/bin/bwrap"
 
 
@@ -56,6 +55,8 @@ class BubblewrapSandbox:
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
         self._launchers = ThreadPoolExecutor(_LAUNCHERS, "sandbox launcher")  # the kernel ends jails with their thread
+        self._launching: set[asyncio.Future[Jail]] = set()
+        self._begun: set[subprocess.Popen[bytes]] = set()
         self._watchdog = Watchdog()
         self._pool = Pool(self._start, settings.size)
         self._walls: Walls | None = None
@@ -66,6 +67,11 @@ class BubblewrapSandbox:
     def begin(self) -> None:
         """Start the self-test in the background."""
         self._try()
+
+    @property
+    def spares(self) -> int:
+        """Sessions that wait for a key."""
+        return self._pool.spares
 
     @asynccontextmanager
     async def session(self, key: str) -> AsyncIterator[JailSession]:
@@ -104,7 +110,11 @@ class BubblewrapSandbox:
             self._trial.cancel()
             await asyncio.gather(self._trial, return_exceptions=True)
         await self._pool.aclose()
-        self._launchers.shutdown(wait=False)
+        self._launchers.shutdown(wait=False, cancel_futures=True)
+        while self._launching:  # the interpreter does not end before its launchers do
+            for process in list(self._begun):
+                process.kill()
+            await asyncio.wait(self._launching, timeout=_POLL_S)
 
     # --- is it on -------------------------------------------------------------------------------------------------
 
@@ -127,7 +137,7 @@ class BubblewrapSandbox:
         log.info("code interpreter: %s", "ok" if self._walls else f"off: {self._why}")
 
     async def _probe(self, walls: Walls) -> None:
-        session = await self._session(walls, ())
+        session = await self._session(walls, rehearse=False)
         try:
             limits = walls.limits
             found = await selftest.findings(
@@ -144,13 +154,15 @@ class BubblewrapSandbox:
         if self._walls is None:
             raise Unavailable(f"The code interpreter is off: {self._why}")
         try:
-            return await self._session(self._walls, PRELOADED)
+            return await self._session(self._walls, rehearse=True)
         except JailFailed as problem:
             raise Unavailable(f"No session of the code interpreter could be started: {mend(str(problem))}") from None
 
-    async def _session(self, walls: Walls, modules: tuple[str, ...]) -> JailSession:
+    async def _session(self, walls: Walls, *, rehearse: bool) -> JailSession:
         loop = asyncio.get_running_loop()
-        launching = loop.run_in_executor(self._launchers, launch, walls, modules)
+        launching = loop.run_in_executor(self._launchers, partial(launch, walls, self._begun, rehearse=rehearse))
+        self._launching.add(launching)
+        launching.add_done_callback(self._launching.discard)
         try:
             jail = await asyncio.shield(launching)
         except asyncio.CancelledError:

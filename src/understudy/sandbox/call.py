@@ -46,6 +46,7 @@ class Call:
         self._reading = False
         self._slow: asyncio.TimerHandle | None = None
         self._grace_ends = 0.0
+        self._over = False
         self.stopped: Why | None = None
         self.killed = False
         self.truncated = False
@@ -54,13 +55,14 @@ class Call:
 
     def begin(self) -> None:
         """Start the clock and listen to what is printed."""
-        self._timer = self._loop.call_later(self.timeout_s, self.stop, "timeout")
+        if self.stopped is None:  # it may have been cancelled before it began: then that clock runs already
+            self._timer = self._loop.call_later(self.timeout_s, self.stop, "timeout")
         self._loop.add_reader(self._jail.output, self._read)
         self._reading = True
 
     def stop(self, why: Why) -> None:
         """Interrupt the code, and kill the jail if that does not help in time."""
-        if self.stopped is None:
+        if self.stopped is None and not self._over:
             self.stopped = why
             self._grace_ends = self._loop.time() + self._limits.grace_s
             self._interrupt()
@@ -70,7 +72,8 @@ class Call:
         self._on_output = None
 
     def end(self) -> None:
-        """Stop the clock, and take what was printed last."""
+        """Stop the clock, and take what was printed last. What comes after it is the next call's."""
+        self._over = True
         for timer in (self._timer, self._slow):
             if timer:
                 timer.cancel()

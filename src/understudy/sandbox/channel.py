@@ -59,10 +59,6 @@ class Channel:
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
-        """Give the socket back. Nothing may be under way."""
-        self._connection.close()
-
     async def _exactly(self, length: int) -> bytes:
         content = bytearray()
         while len(content) < length:  # grows as it comes: a length alone reserves nothing

@@ -35,13 +35,15 @@ def setup(folder: Path, say: Say) -> Environment:
     """Return the environment, building it first if it is not there. `say` is told of each step."""
     if found := environment.find(folder):
         return found
+    mask = os.umask(0o022)  # another user than this one will read it
     try:
-        os.umask(0o022)  # another user than this one will read it
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             return environment.find(folder) or _build(folder, say)
     except OSError as problem:
         raise Unavailable(f"the sandbox's Python cannot be built in {folder}: {problem}") from None
+    finally:
+        os.umask(mask)
 
 
 def _build(folder: Path, say: Say) -> Environment:

@@ -182,10 +182,11 @@ def _files() -> dict[str, bytes]:
 # --- start --------------------------------------------------------------------------------------------------------
 
 
-def launch(walls: Walls, modules: tuple[str, ...] = ()) -> Jail:
+def launch(walls: Walls, begun: "set[subprocess.Popen[bytes]]", *, rehearse: bool = False) -> Jail:
     """Start a jail and wait until its worker is there. Raises JailFailed.
 
-    `modules` are imported by the worker while it has nothing else to do.
+    `begun` holds its process for as long as it is waited for: whoever kills that ends the wait.
+    To `rehearse` is to import what most code needs while there is nothing else to do.
     """
     with ExitStack() as ours, ExitStack() as theirs:
         connection, end = socket.socketpair()
@@ -198,10 +199,13 @@ def launch(walls: Walls, modules: tuple[str, ...] = ()) -> Jail:
         words = _held(b"".join(word.encode() + b"\0" for word in arguments(walls, passed)), theirs)
         process = _start(walls, words, end.fileno(), output_end, [*passed.values()])
         theirs.close()
+        begun.add(process)
         try:
-            jail = _introduce(process, connection, output, info, _start_message(walls.limits, modules))
+            jail = _introduce(process, connection, output, info, _start_message(walls.limits, rehearse))
         except (OSError, ValueError, EOFError):
             raise JailFailed(_last_words(process, output)) from None
+        finally:
+            begun.discard(process)
         ours.pop_all()
         os.close(info)
         os.set_blocking(output, False)
@@ -262,10 +266,10 @@ def _greeting(connection: socket.socket) -> tuple[int, tuple[int, ...]]:
     return worker_id, tuple(places)
 
 
-def _start_message(limits: Limits, modules: tuple[str, ...]) -> dict[str, Any]:
+def _start_message(limits: Limits, rehearse: bool) -> dict[str, Any]:
     return {
         "limits": limits.inside(),
-        "modules": modules,
+        "rehearse": rehearse,
         "reported_files": limits.reported_files,
         "images": limits.images,
         "image": limits.image,

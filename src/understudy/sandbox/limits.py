@@ -55,7 +55,7 @@ class Limits:
             "NOFILE": self.open_files,
             "FSIZE": self.disk,
             "CPU": int(self.cpu_s) + 1,
-            "CORE": 0,
+            "CORE": 1,  # 0 would still start the machine's crash reporter, if cores are piped to one; 1 does not
             "MEMLOCK": 0,
             "MSGQUEUE": 0,
         }

@@ -113,7 +113,8 @@ class JailSession:
 
     async def end(self, why: str = "it was ended") -> None:
         """Kill what is in the jail and give everything back. What is under way ends with it."""
-        self._jail.kill()
+        if self._closing is None:  # after that the handles may be others' already
+            self._jail.kill()
         await asyncio.shield(self._over(why))
 
     def _die(self) -> None:

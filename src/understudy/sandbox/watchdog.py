@@ -16,8 +16,6 @@ from understudy.sandbox.limits import Limits, MiB
 
 _TICK_S = 0.1
 _IDLE_TICKS = 10
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _MOST_PROCESSES = 1_000  # more than any limit lets be
 
 
@@ -104,8 +102,9 @@ def _processes(first: int) -> Iterator[int]:
 
 def _resident(processes: list[int]) -> int:
     """Return their memory in bytes, shared pages counted for each."""
+    page = os.sysconf("SC_PAGE_SIZE")
     pages = (_words(f"/proc/{process}/statm")[1:2] for process in processes)
-    return sum(int(word) * _PAGE for words in pages for word in words)
+    return sum(int(word) * page for words in pages for word in words)
 
 
 def _proportional(processes: list[int]) -> int:
@@ -122,7 +121,7 @@ def _cpu_s(process: int) -> float:
     """Return the processor time of a process and of its children that have ended."""
     with suppress(OSError, ValueError, IndexError):
         after_name = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        return sum(map(int, after_name[11:15])) / _TICKS_PER_S
+        return sum(map(int, after_name[11:15])) / os.sysconf("SC_CLK_TCK")
     return 0.0
 
 

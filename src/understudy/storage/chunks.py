@@ -191,13 +191,13 @@ def in_order(
     return [_chunk(row) for row in rows]
 
 
-def texts(
+def keyed(
     connection: Connection, vector_store_id: str, file_id: str, first: int, limit: int
-) -> list[tuple[int, int, str]]:
-    """Return place, key and text of a file's passages, from place `first` on."""
+) -> list[tuple[int, StoredChunk]]:
+    """Return a file's passages with their keys, in their order, from place `first` on."""
     mine = (*_of_file(vector_store_id, file_id), chunks.c.place >= first)
-    query = select(chunks.c.place, chunks.c.key, chunks.c.text).where(*mine).order_by(chunks.c.place).limit(limit)
-    return [(row.place, row.key, row.text) for row in connection.execute(query)]
+    query = select(chunks.c.key, *_COLUMNS).where(*mine).order_by(chunks.c.place).limit(limit)
+    return [(row["key"], _chunk(row)) for row in connection.execute(query).mappings()]
 
 
 def by_key(connection: Connection, keys: Collection[int]) -> dict[int, StoredChunk]:

@@ -2,8 +2,8 @@
 
 Databases rank differently (FTS5 with the statistics of all stores together, PostgreSQL with none at all), so they are
 asked only for likely passages, and `retrieval.bm25` scores those alike everywhere, by the statistics of their store.
-Terms are made by `retrieval.terms`: letters, digits and marks, casefolded; one that is asked for may end in `*`, for all
-that begin like it. A store is known by its number (`indexed_stores`), a passage by its key (`chunks`).
+Terms are made by `retrieval.terms`: letters, digits and marks, casefolded; one that is asked for may end in `*`, for
+all that begin like it. A store is known by its number (`indexed_stores`), a passage by its key (`chunks`).
 """
 
 from collections.abc import Collection, Sequence

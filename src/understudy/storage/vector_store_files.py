@@ -249,13 +249,32 @@ def claim(
     return None if row is None else _record(row)
 
 
-def _held(held: FileRecord) -> ColumnElement[bool]:
-    return and_(_one(held.vector_store_id, held.id), _busy, _files.c.attempt == held.attempt)
+def claim_anew(
+    connection: Connection, store_id: str, file_id: str, worker: str, now: float, lease_s: float
+) -> FileRecord | None:
+    """Make a file a worker's own that is in already, to be indexed in another way; nobody else sees that."""
+    free = or_(_files.c.worker.is_(None), _files.c.lease_until < now)
+    done = and_(_one(store_id, file_id), _files.c.status == "completed", _alive, free)
+    holds = {"worker": worker, "lease_until": now + lease_s, "attempt": _files.c.attempt + 1}
+    statement = update(_files).where(done).values(holds).returning(*_files.c)
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else _record(row)
 
 
-def is_held(connection: Connection, held: FileRecord) -> bool:
+def release(connection: Connection, held: FileRecord) -> None:
+    """Let go of a file that was claimed anew."""
+    mine = and_(_held(held, "completed"), _files.c.worker.is_not(None))
+    connection.execute(update(_files).where(mine).values(worker=None, lease_until=0.0))
+
+
+def _held(held: FileRecord, status: FileStatus = "in_progress") -> ColumnElement[bool]:
+    mine = and_(_one(held.vector_store_id, held.id), _files.c.attempt == held.attempt)
+    return and_(mine, _files.c.status == status, _alive)
+
+
+def is_held(connection: Connection, held: FileRecord, status: FileStatus = "in_progress") -> bool:
     """Tell whether a file is still its worker's own: the fence of whatever is written beside its row."""
-    return connection.execute(select(_files.c.id).where(_held(held))).first() is not None
+    return connection.execute(select(_files.c.id).where(_held(held, status))).first() is not None
 
 
 def renew(connection: Connection, held: FileRecord, lease_until: float) -> bool:

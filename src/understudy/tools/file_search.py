@@ -24,6 +24,9 @@ CHARACTERS_PER_TOKEN = 3
 WAIT_S = 60.0
 """How long a run waits for files that are still on their way into the thread's own store (behaviours.md, section 4)."""
 
+ASSISTANT_WAIT_S = 10.0
+"""How long for the assistant's store: documented is no wait, recorded is a run that finds a file of a second before."""
+
 DEFAULT_RANKING: JsonObject = {"ranker": "default_2024_08_21", "score_threshold": 0.0}
 
 DESCRIPTION = (
@@ -108,7 +111,7 @@ class FileSearch:
 
     async def prepare(self, tool: ToolOptions, run: RunContext) -> Description:
         """Wait for the thread's files. Raises ToolUnavailable for a store that has expired."""
-        await self._library.wait_ready(run.project, _stores_of(run.assistant_resources), 0.0)
+        await self._library.wait_ready(run.project, _stores_of(run.assistant_resources), ASSISTANT_WAIT_S)
         await self._library.wait_ready(run.project, _stores_of(run.thread_resources), WAIT_S)
         return Description("file_search", DESCRIPTION, PARAMETERS)
 

@@ -96,6 +96,9 @@ export function upload(file, purpose, onProgress) {
   });
 }
 
+/** The API gives back what tools made, but not what was uploaded for them. */
+export const isGivenBack = (file) => file != null && !["assistants", "user_data"].includes(file.purpose);
+
 /** Open a file's bytes as a download, whatever they are: they never become a document of this page's origin. */
 export async function download(fileId, name) {
   const blob = await bytes(`files/${fileId}/content`);

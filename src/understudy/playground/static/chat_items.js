@@ -86,16 +86,18 @@ async function picture(fileId) {
   return URL.createObjectURL(new Blob([blob], { type: kind[0] }));
 }
 
-const names = new Map();
+const known = new Map();
 
-export function FileChip({ id, name }) {
-  const [shown, setShown] = useState(name ?? names.get(id) ?? id);
+/** The name of a file; a button that downloads it, if the API gives it back. */
+export function FileChip({ id }) {
+  const [file, setFile] = useState(known.get(id));
   useEffect(() => {
-    if (name || names.has(id)) return;
-    api.get(`files/${id}`).then((file) => { names.set(id, file.filename); setShown(file.filename); }, () => {});
+    if (!known.has(id)) api.get(`files/${id}`).then((found) => { known.set(id, found); setFile(found); }, () => {});
   }, [id]);
-  return html`<button type="button" class="chip" title=${id} onClick=${() => api.download(id, shown).catch(() => {})}>
-    <${Icon} name="files" />${shown}</button>`;
+  const name = file?.filename ?? id;
+  if (!api.isGivenBack(file)) return html`<span class="chip" title=${id}><${Icon} name="files" />${name}</span>`;
+  return html`<button type="button" class="chip" title=${id} onClick=${() => api.download(id, name).catch(() => {})}>
+    <${Icon} name="files" />${name}</button>`;
 }
 
 // --- calls of tools ----------------------------------------------------------------------------------------------

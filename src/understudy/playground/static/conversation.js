@@ -12,8 +12,11 @@ export function fold(state, { name, data }) {
   if (name === "thread.created") return { ...state, thread: data };
   if (name.startsWith("thread.message.")) return folded(state, name, data, "message");
   if (name.startsWith("thread.run.step.")) return folded(state, name, data, "step");
-  return name.startsWith("thread.run.") ? { ...state, run: data } : state;
+  return name.startsWith("thread.run.") ? { ...state, run: later(state.run, data) } : state;
 }
+
+/** A stream and the answer to a request may overtake each other: a run that has ended stays so. */
+const later = (old, run) => (old?.id === run.id && FINAL.has(old.status) && !FINAL.has(run.status) ? old : run);
 
 function folded(state, name, data, kind) {
   const place = state.items.findIndex((item) => item.id === data.id);

@@ -51,7 +51,7 @@ function FileList({ files, toast }) {
     <input type="search" class="search" placeholder=${t("files.search")} aria-label=${t("files.search")} value=${sought} onInput=${(e) => setSought(e.target.value)} />
     <ul class="file-rows">${found.map((file) => html`<li key=${file.id}><span class="cut">${file.filename}</span>
       <span class="hint">${size(file.bytes)} · ${file.purpose} · ${ago(file.created_at)}</span><span class="grow"></span>
-      <${IconButton} icon="down" label=${`${t("download")} ${file.filename}`} onClick=${() => api.download(file.id, file.filename).catch((e) => toast(e.message, true))} />
+      ${api.isGivenBack(file) && html`<${IconButton} icon="down" label=${`${t("download")} ${file.filename}`} onClick=${() => api.download(file.id, file.filename).catch((e) => toast(e.message, true))} />`}
       <${IconButton} icon="trash" label=${`${t("delete")} ${file.filename}`} onClick=${() => remove(file)} /></li>`)}</ul></div>`;
 }
 

@@ -118,10 +118,15 @@ function linked(href, inner) {
 const marked = new Marked({ gfm: true, breaks: false, extensions: undefined });
 marked.use({ renderer, extensions: [blockMath, inlineMath, citation] });
 
-/** Split a text into blocks that can be rendered one by one: while it streams, only the last one changes. */
-function blocks(text, notes) {
+const UNSETTLED = 2; // blocks at the end that more text may still change
+
+/** Split a text into blocks that can be rendered one by one. While it streams, those before its end stay as they are. */
+function blocks(text, notes, shown, live) {
   annotations = notes;
-  return marked.lexer(text);
+  const settled = live ? shown.slice(0, -UNSETTLED) : [];
+  const start = settled.map((block) => block.raw).join("");
+  if (!text.startsWith(start)) return marked.lexer(text);
+  return [...settled, ...marked.lexer(text.slice(start.length))];
 }
 
 function nodeOf(token, notes) {
@@ -139,14 +144,14 @@ export function Markdown({ text, notes = NO_NOTES, onNote, live }) {
   const shown = useRef([]);
   const [turn, setTurn] = useState(0);
   useEffect(() => {
-    const tokens = blocks(text, notes);
+    const tokens = blocks(text.replaceAll(/\r\n?/g, "\n"), notes, shown.current, live);
     const hasMath = /\$|\\[([]/.test(text);
     if (hasMath && !temml) {
       if (!waiting.size) loadMath();
       waiting.add(() => { shown.current = []; box.current?.replaceChildren(); setTurn((n) => n + 1); });
     }
     draw(box.current, shown.current, tokens, notes);
-  }, [text, notes, turn]);
+  }, [text, notes, turn, live]);
   const click = (event) => {
     const target = event.target.closest("button");
     if (target?.dataset.annotation) onNote?.(notes[Number(target.dataset.annotation)]);

@@ -8,13 +8,14 @@ import { t } from "./words.js";
 export function Passage({ note, message, assistant, onClose }) {
   const fileId = (note.file_citation ?? note.file_path)?.file_id;
   const found = useLoaded(() => lookUp(note, message, assistant, fileId), [note]);
-  const { name, passage, text } = found.value ?? {};
+  const { name, passage, text, file } = found.value ?? {};
   return html`<${Dialog} title=${name ?? fileId} onClose=${onClose} wide>
     <${Problem} error=${found.error} />
     ${passage && html`<h3>${t("passage.quoted")}</h3><blockquote class="passage">${passage}</blockquote>`}
     ${text && html`<h3>${t("passage.file")}</h3><${Whole} text=${text} passage=${passage} />`}
     ${found.value && !passage && !text && html`<p class="hint">${t("passage.none")}</p>`}
-    <div class="row end"><button type="button" onClick=${() => api.download(fileId, name)}>${t("download")}</button></div>
+    ${api.isGivenBack(file) && html`<div class="row end"><button type="button" onClick=${() => api.download(fileId, name).catch(() => {})}>
+      ${t("download")}</button></div>`}
   <//>`;
 }
 
@@ -32,7 +33,7 @@ async function lookUp(note, message, assistant, fileId) {
     note.file_citation ? quoted(note, message, fileId).catch(() => null) : null,
     parsed(assistant, message, fileId).catch(() => null),
   ]);
-  return { name: file?.filename, passage, text };
+  return { name: file?.filename, file, passage, text };
 }
 
 /** The search result that the mark `【4:1†name】` counts to: the second one; else the first of that file. */

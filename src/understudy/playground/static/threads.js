@@ -5,7 +5,7 @@ import { Item } from "./chat_items.js";
 import { Passage } from "./passage.js";
 import { loaded } from "./talk.js";
 import { Timeline } from "./timeline.js";
-import { Empty, html, Icon, Problem, Status, useDelayed, useEffect, useLoaded, useState } from "./ui.js";
+import { Empty, html, Icon, IconButton, Problem, Status, useDelayed, useEffect, useLoaded, useState } from "./ui.js";
 import { ago, moment, short, t } from "./words.js";
 
 const PAGE = 40;
@@ -93,9 +93,9 @@ function Thread({ id, names, onRemove }) {
       <div><h2 class="cut">${id}</h2><span class="hint">${moment(found.thread.created_at)}</span></div><span class="grow"></span>
       <a class="button" href=${`#/chat/${id}`}><${Icon} name="chat" /><span>${t("threads.continue")}</span></a>
       <button type="button" onClick=${download}>${t("threads.export")}</button>
-      <button type="button" class="danger" onClick=${onRemove}>${t("delete")}</button></header>
+      <${IconButton} icon="trash" label=${t("delete")} onClick=${onRemove} /></header>
     <div class="tabs" role="tablist">${["timeline", "messages"].map((name) => html`<button type="button" role="tab" aria-selected=${tab === name}
-      onClick=${() => setTab(name)}>${t("threads." + name)}</button>`)}
+      onClick=${() => setTab(name)}>${t("tab." + name)}</button>`)}
       <span class="grow"></span><button type="button" class="quiet" onClick=${all.reload}>${t("refresh")}</button></div>
     ${tab === "messages" && html`<div class="column">${found.items.map((item) => html`<${Item} key=${item.id} item=${item}
       onNote=${(one, message) => setNote({ note: one, message })} />`)}</div>`}

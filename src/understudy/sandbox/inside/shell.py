@@ -100,6 +100,7 @@ def make() -> Shell:
     settings.InteractiveShell.cache_size = 0  # a value is kept by who names it
     settings.InteractiveShell.enable_tip = False
     shell = Shell.instance(config=settings)
+    shell.run_cell("", store_history=False)
     shell.display_formatter.active_types = ["text/plain", *_IMAGES]
     shell.display_formatter.formatters["image/png"].for_type_by_name("matplotlib.figure", "Figure", _figure)
     return cast("Shell", shell)

@@ -4,7 +4,6 @@ It limits itself before any code comes. Once some came, nothing that it says can
 """
 
 import gc
-import importlib
 import io
 import os
 import resource
@@ -16,11 +15,11 @@ import threading
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from understudy.sandbox.inside import frames, outlet
+from understudy.sandbox.inside import frames, outlet, rehearsal
 from understudy.sandbox.inside.folder import Folder
 from understudy.sandbox.inside.places import DATA, WRITABLE
 
-_NICE = 10  # the server comes first
+_NICE = 5  # the server comes first
 _FIRST_TO_DIE = "1000"  # should the machine run out of memory
 
 
@@ -28,7 +27,7 @@ class Worker:
     """Answers the server, one request after the other. The main thread runs the code, for signals go to that."""
 
     def __init__(self, connection: socket.socket, start: dict[str, Any]) -> None:
-        """`start` is what the server said first: the limits, and what to import."""
+        """`start` is what the server said first: the limits, and whether to rehearse."""
         self._connection = connection
         self._process = os.getpid()
         self._folder = Folder(DATA)
@@ -49,14 +48,13 @@ class Worker:
         for place in places:
             os.close(place)
 
-    def prepare(self, modules: list[str]) -> None:
-        """Import what most code needs, until a request comes."""
-        for module in modules:
+    def prepare(self) -> None:
+        """Do in advance what most code needs, until a request comes."""
+        for step in (self._make_shell, *rehearsal.steps()):
             if select.select([self._connection], [], [], 0)[0]:
                 return
             with suppress(Exception):
-                importlib.import_module(module)
-        self._make_shell()
+                step()
         gc.collect()
         gc.freeze()
 
@@ -184,7 +182,8 @@ def main() -> None:
         worker = Worker(connection, start)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         worker.announce()
-        worker.prepare(start["modules"])
+        if start["rehearse"]:
+            worker.prepare()
         worker.serve()
     except (EOFError, OSError):
         os._exit(0)  # the server is gone
