@@ -214,6 +214,6 @@ async def speaking_run(house: House, gate: asyncio.Event) -> Started:
     started = await house.start()
     follower = await house.bus.subscribe(started.run.id)
     assert follower is not None
-    while (live := await follower.next(SOON_S)) and "lo" not in live.event.data:
+    while (live := await follower.next(SOON_S)) and '"lo"' not in live.event.data:
         pass
     return started
