@@ -4,6 +4,8 @@ A room is a folder of src/understudy, or one file beside the folders. Imports ru
 """
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -185,3 +187,14 @@ def test_the_rules_bite() -> None:
     assert allowed("engine.loop", "bus.base")
     assert "storage.sqlite" in set(imports(SRC / "adapters.py"))
     assert "app" in set(imports(SRC / "serve.py"))
+
+
+def test_one_machine_loads_nothing_of_many() -> None:
+    """Drivers of what is not there cost memory and time at every start."""
+    code = (
+        "import sys\nfrom understudy import app, config\n"
+        "app.build(config.load({'model_url': 'http://127.0.0.1:1/v1'}))\n"
+        "print({'psycopg', 'nats'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
