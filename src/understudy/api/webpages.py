@@ -5,7 +5,6 @@ choose the headers this looks at: Host tells that a foreign name was bound to th
 and Sec-Fetch-Site tell whose page it is. With keys none of this matters: a page does not have one.
 """
 
-import socket
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
