@@ -111,7 +111,8 @@ class Clients:
                     self.surprises.append(f"{talk.name}: {surprise!r}")
 
     def _talk(self, client: openai.OpenAI, talk: Talk, dice: random.Random) -> None:
-        talk.thread = client.beta.threads.create().id
+        # equal requests of several clients, sent again, cannot be told apart (ADR 0007): these are not equal
+        talk.thread = client.beta.threads.create(metadata={"talk": talk.name}).id
         talk.maybe_asked = True
         client.beta.threads.messages.create(talk.thread, role="user", content=talk.name)
         talk.asked = talk.maybe_run = True

@@ -246,6 +246,25 @@ async def test_events_of_an_older_attempt_are_left_out(house: House) -> None:
     assert names(await house.events(started))[2:] == ["new", "newer", "thread.run.completed"]
 
 
+async def test_what_is_told_after_an_objects_end_is_left_out(house: House) -> None:
+    """By a worker that was cut off: live, and in a replay of the log."""
+    house.work()
+    house.model.turns = [say("Hello")]
+    started = await house.start()
+    live = await house.events(started)
+    message = json.loads(next(each.event.data for each in live if each.event.name == "thread.message.created"))["id"]
+    late = Event("thread.message.delta", f'{{"id":"{message}","object":"thread.message.delta"}}')
+    await house.bus.publish(started.run.id, live[-1].id.attempt, [late])
+    replayed = [
+        each async for each in house.followers.replay(PROJECT, started.run.thread_id, started.run.id, None) if each
+    ]
+    assert names(replayed) == HAPPY_PATH
+    place = await house.bus.subscribe(started.run.id)
+    assert place is not None
+    again = [each async for each in house.followers.follow(started.run.id, place) if each]
+    assert [each.id for each in again] == [each.id for each in live]
+
+
 async def test_a_run_of_nobody_is_not_found(house: House) -> None:
     started = await house.start()
     with pytest.raises(NotFound):

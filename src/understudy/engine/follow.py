@@ -12,7 +12,7 @@ from understudy.bus.base import Bus, EventId, LiveEvent, Subscription
 from understudy.engine.transitions import told
 from understudy.errors import NotFound, Unavailable
 from understudy.ids import Clock
-from understudy.protocol.events import RUN_ENDS, STREAM_ENDS, Event, event
+from understudy.protocol.events import ENDS, RUN_ENDS, STREAM_ENDS, Event, event
 from understudy.protocol.messages import Message
 from understudy.protocol.runs import RESTING
 from understudy.protocol.steps import RunStep
@@ -52,6 +52,39 @@ class Snapshot:
         return object_id in self.finished or same_status
 
 
+class Orderly:
+    """A place in a run's events that leaves out what comes too late.
+
+    A worker that was cut off tells what it had said when it is back, and others have gone on. Events of an attempt
+    older than one already seen are left out, and those of an object after its end.
+    """
+
+    def __init__(self, place: Subscription) -> None:
+        self._place = place
+        self._attempt = 0
+        self._ended: set[str] = set()
+
+    async def next(self, timeout_s: float) -> LiveEvent | None:
+        """Return the next event that says something, or None if none came in time."""
+        while (live := await self._place.next(timeout_s)) is not None:
+            if live.id.attempt < self._attempt or (about := _about(live.event)) in self._ended:
+                continue
+            self._attempt = live.id.attempt
+            if about and live.event.name in ENDS:
+                self._ended.add(about)
+            return live
+        return None
+
+
+def _about(told_event: Event) -> str:
+    """Return the id of an event's object: its JSON begins with it. Read off, since this is done for every delta."""
+    data = told_event.data
+    return data[len(_ID) : data.find('"', len(_ID))] if data.startswith(_ID) else ""
+
+
+_ID = '{"id":"'
+
+
 class Followers:
     """Streams and waits, for any run, on any server."""
 
@@ -71,11 +104,8 @@ class Followers:
         self._hold_polls, self._closed = False, True
 
     async def follow(self, run_id: str, place: Subscription) -> AsyncGenerator[LiveEvent | None, None]:
-        """Yield a run's events up to the first at which a client's stream ends; None when nothing happened for long.
-
-        Events of an attempt older than one already seen come from a worker that is no longer in charge: left out.
-        """
-        seen = 0
+        """Yield a run's events up to the first at which a client's stream ends; None when nothing happened for long."""
+        place = place if isinstance(place, Orderly) else Orderly(place)
         while True:
             live = await place.next(0 if self._closed else LOOK_EVERY_S)
             if live is None:
@@ -90,9 +120,6 @@ class Followers:
                 if live is None:
                     yield None
                     continue
-            if live.id.attempt < seen:
-                continue
-            seen = live.id.attempt
             yield live
             if live.event.name in STREAM_ENDS:
                 return
@@ -105,7 +132,7 @@ class Followers:
         live_place = await self._bus.subscribe_live(run_id)
         snapshot = await self._store.read(lambda connection: _snapshot(connection, project, thread_id, run_id))
         if place is not None:
-            async for live in self._replay_log(snapshot.run, place):
+            async for live in self._replay_log(snapshot.run, Orderly(place)):
                 yield live
             return
         for told_event in snapshot.events:
@@ -128,7 +155,7 @@ class Followers:
             async for live in self.replay(run.project, run.thread_id, run_id, None):
                 yield live
 
-    async def _replay_log(self, run: RunRecord, place: Subscription) -> AsyncGenerator[LiveEvent | None, None]:
+    async def _replay_log(self, run: RunRecord, place: Orderly) -> AsyncGenerator[LiveEvent | None, None]:
         """Give out what is logged, then what comes; a pause that lies back in the log does not end the stream."""
         last: LiveEvent | None = None
         if run.status in RESTING:

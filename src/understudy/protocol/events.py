@@ -13,6 +13,12 @@ ERROR = "error"
 RUN_ENDS = frozenset(f"thread.run.{status}" for status in FINAL)
 """Events after which a run has no further ones."""
 
+ENDS = RUN_ENDS | {
+    *(f"thread.run.step.{status}" for status in ("completed", "cancelled", "failed", "expired")),
+    *(f"thread.message.{status}" for status in ("completed", "incomplete")),
+}
+"""Events that are the last of their object."""
+
 BEGINNINGS = frozenset({"thread.created", "thread.run.created"})
 """Events with which a run's stream begins."""
 
