@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bench.table import row
-from understudy.app import sandbox_of
+from understudy.adapters import sandbox_of
 from understudy.config import Settings
 from understudy.sandbox import environment
 from understudy.sandbox.bubblewrap import BubblewrapSandbox

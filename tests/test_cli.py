@@ -78,6 +78,8 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(environment: Mapping[st
     assert set(re.findall(r"^  (\w+)  ", run(environment, "--help").stdout, re.M)) == {
         "backup",
         "demo",
+        "export",
+        "import",
         "doctor",
         "keys",
         "models",

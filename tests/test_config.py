@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from understudy import config
-from understudy.config import Settings, load, models_config
+from understudy.config import Settings, load
+from understudy.config_models import MODEL_URL_UPSTREAM, models_config
 from understudy.errors import ConfigurationError
 
 
@@ -215,8 +216,8 @@ def test_a_model_url_is_an_upstream_that_takes_all_names() -> None:
     models = models_config(
         load({"model_url": "http://a/v1", "model_key": "k", "model_timeout_s": "3", "model_context_window": "4096"})
     )
-    upstream = models.upstreams[config.MODEL_URL_UPSTREAM]
-    assert (models.default, upstream.api_key, upstream.model) == (config.MODEL_URL_UPSTREAM, "k", None)
+    upstream = models.upstreams[MODEL_URL_UPSTREAM]
+    assert (models.default, upstream.api_key, upstream.model) == (MODEL_URL_UPSTREAM, "k", None)
     assert (upstream.dialect.first_byte_timeout_s, upstream.dialect.idle_timeout_s) == (3, 3)
     assert upstream.dialect.context_window == 4096
 

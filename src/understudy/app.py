@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from fastapi import FastAPI
 
 from understudy import __version__
+from understudy.adapters import bus_of, file_store_of, index_of, sandbox_of, store_of
 from understudy.api import (
     assistants,
     auth,
@@ -44,8 +45,8 @@ from understudy.api.keyring import Keyring
 from understudy.api.limits import RootPath, TimeLimit
 from understudy.api.requests import Services
 from understudy.bus.base import Bus
-from understudy.bus.local import LocalBus
-from understudy.config import Settings, models_config
+from understudy.config import Settings
+from understudy.config_models import models_config
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.loop import Loop
@@ -55,14 +56,12 @@ from understudy.engine.service import RunService
 from understudy.engine.sweeper import Sweeper
 from understudy.engine.worker import Worker
 from understudy.errors import ConfigurationError
-from understudy.files.store import UrlFileStore
 from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
 from understudy.ingest import pictures
 from understudy.ingest.files import Files
-from understudy.ingest.index import Index
 from understudy.ingest.intake import FileIntake
 from understudy.ingest.library import VectorLibrary
 from understudy.ingest.parsing import Parsing
@@ -77,26 +76,16 @@ from understudy.ingest.worker import FileWorker
 from understudy.metrics import Metrics
 from understudy.playground import page
 from understudy.retrieval import cite
-from understudy.retrieval.embed import Embedder
-from understudy.retrieval.embed_endpoint import EndpointEmbedder
-from understudy.retrieval.embed_local import LocalEmbedder
-from understudy.retrieval.rerank import EndpointReranker
-from understudy.sandbox.bubblewrap import BubblewrapSandbox, SandboxSettings
-from understudy.sandbox.environment import default_folder
-from understudy.sandbox.limits import Limits
-from understudy.sandbox.pool import PoolSize
+from understudy.sandbox.bubblewrap import BubblewrapSandbox
 from understudy.storage import folder, loose_bytes
 from understudy.storage import runs as run_rows
 from understudy.storage import vector_store_files as store_file_rows
 from understudy.storage.base import Store
-from understudy.storage.nearest import Nearest
-from understudy.storage.search import KeywordIndex
-from understudy.storage.search_sqlite import SqliteKeywords
-from understudy.storage.sqlite import SqliteStore, sqlite_path
+from understudy.storage.sqlite import sqlite_path
 from understudy.tools.base import Toolbox
 from understudy.tools.code_interpreter import CodeInterpreter
 from understudy.tools.file_search import FileSearch
-from understudy.topology import Role, check_scale, condition, keeps_in_file
+from understudy.topology import Role, check_scale, condition, is_for_this_machine, keeps_in_file
 
 log = logging.getLogger(__name__)
 
@@ -161,84 +150,6 @@ def build(settings: Settings, role: Role = "all") -> FastAPI:
     return app
 
 
-def store_of(settings: Settings, on_commit: Callable[[float], None] | None = None) -> Store:
-    """Return the database of these settings; it is not opened yet. `on_commit` hears how long each write took, in s."""
-    if keeps_in_file(settings):
-        return SqliteStore(sqlite_path(settings.database_url), settings.sqlite_synchronous, on_commit=on_commit)
-    from understudy.storage.postgres import PostgresStore
-
-    return PostgresStore(settings.database_url, settings.database_connections, on_commit=on_commit)
-
-
-def migrate(settings: Settings) -> str:
-    """Bring the database to this version's schema; return a line about it. Raises ConfigurationError."""
-    if keeps_in_file(settings):
-        return "nothing to do: a server on SQLite upgrades its file itself when it starts, and keeps a copy"
-    from understudy.storage import postgres
-
-    before, after = postgres.migrate_database(settings.database_url)
-    if before == after:
-        return f"nothing to do: the database has schema {after} already"
-    return f"the database has schema {after} now; it had {before or 'none'}"
-
-
-def _keywords_of(settings: Settings) -> KeywordIndex:
-    if keeps_in_file(settings):
-        return SqliteKeywords()
-    from understudy.storage.search_postgres import PostgresKeywords
-
-    return PostgresKeywords()
-
-
-def _bus_of(settings: Settings, clock: SystemClock, metrics: Metrics) -> Bus:
-    if settings.bus_url is None:
-        return LocalBus(clock, linger_s=settings.event_log_s, listener=metrics.told)
-    from understudy.bus.nats import NatsBus
-
-    kept_s = settings.event_log_s + settings.run_expiry_s  # the first events come long before the last
-    return NatsBus(settings.bus_url, settings.bus_name, log_s=kept_s, listener=metrics.told)
-
-
-def sandbox_of(settings: Settings, *, spares: bool = True) -> BubblewrapSandbox:
-    """Return the sandbox of these settings; it holds nothing yet. Without spares it serves a single session."""
-    limits = Limits(
-        memory=int(settings.sandbox_memory),
-        disk=int(settings.sandbox_disk),
-        processes=settings.sandbox_processes,
-        cpu_s=settings.sandbox_cpu_s,
-        timeout_s=settings.sandbox_timeout_s,
-        output=int(settings.sandbox_output),
-    )
-    size = PoolSize(
-        settings.sandbox_sessions,
-        settings.sandbox_warm if spares else 0,
-        settings.sandbox_idle_s,
-        settings.sandbox_max_age_s,
-    )
-    folder = settings.sandbox_dir or default_folder(settings.cache_dir)
-    return BubblewrapSandbox(SandboxSettings(folder, settings.sandbox_uid, limits, size, settings.sandbox == "auto"))
-
-
-def index_of(settings: Settings, store: Store) -> Index:
-    """Return the search index of these settings. Its embedder starts at first use."""
-    embedder: Embedder = LocalEmbedder()
-    reranker = None
-    if settings.embeddings_url is not None:
-        embedder = EndpointEmbedder(*_endpoint(settings, "embeddings"))
-    if settings.rerank_url is not None:
-        reranker = EndpointReranker(*_endpoint(settings, "rerank"))
-    nearest = Nearest(int(settings.vector_memory_bytes))
-    return Index(store, _keywords_of(settings), nearest, embedder, reranker)
-
-
-def _endpoint(settings: Settings, what: Literal["embeddings", "rerank"]) -> tuple[str, str | None, str]:
-    """Return address, key and model of an endpoint. Raises ConfigurationError."""
-    url, key, model = (getattr(settings, f"{what}_{part}") for part in ("url", "key", "model"))
-    if model is None:
-        raise ConfigurationError(f"{what}_url is set, but {what}_model is not; name the model that it has")
-    return url, key.get_secret_value() if key else None, model
-
-
 def web(
     settings: Settings, services: Services, lifespan: Any = None, meter: Meter | None = None, *, api: bool = True
 ) -> FastAPI:
@@ -274,8 +185,8 @@ def web(
 def _parts(settings: Settings, role: Role) -> Parts:
     clock = SystemClock()
     metrics = Metrics(clock)
-    store, bus = store_of(settings, metrics.write_ended), _bus_of(settings, clock, metrics)
-    file_store = UrlFileStore(settings.files_url)
+    store, bus = store_of(settings, metrics.write_ended), bus_of(settings, clock, metrics)
+    file_store = file_store_of(settings)
     kept_files = Files(store, file_store, clock, [store_file_rows.remove_everywhere])
     providers = ModelRoutes(
         models_config(settings),
@@ -305,7 +216,9 @@ def _parts(settings: Settings, role: Role) -> Parts:
     )
     services = Services(
         store=store,
-        runs=RunService(store, bus, providers, clock, run_expiry_s=settings.run_expiry_s),
+        runs=RunService(
+            store, bus, providers, clock, run_expiry_s=settings.run_expiry_s, most_queued=settings.max_queued_runs
+        ),
         followers=Followers(store, bus, clock),
         conversations=Conversations(store, bus, clock),
         refused=Refused(clock),
@@ -342,7 +255,7 @@ def _keyring(settings: Settings, store: Store, clock: SystemClock) -> Keyring:
 
 async def _refuse_strangers(host: str, keyring: Keyring) -> None:
     """Raise ConfigurationError if others can reach a server without keys."""
-    if not await keyring.are_on() and not await asyncio.to_thread(webpages.is_for_this_machine, host):
+    if not await keyring.are_on() and not await asyncio.to_thread(is_for_this_machine, host):
         raise ConfigurationError(
             f"host is {host!r}, which others can reach, and there is no API key yet: "
             "make one with `understudy keys create`, or set UNDERSTUDY_API_KEY"

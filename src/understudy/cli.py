@@ -205,7 +205,7 @@ def migrate_command(**flags: Any) -> None:
     from understudy import config
 
     settings = config.load(flags)
-    from understudy.app import migrate
+    from understudy.adapters import migrate
 
     click.echo(migrate(settings))
 
@@ -227,6 +227,33 @@ def restore_command(src: Path, force: bool, **flags: Any) -> None:
     from understudy import backup, config
 
     click.echo(backup.restore(config.load(flags), src, force=force))
+
+
+@cli.command("export", cls=_SettingsCommand, names=(*_PLACE_SETTINGS, "files_url"))
+@click.argument("dest", type=click.Path(path_type=Path))
+def export_command(dest: Path, **flags: Any) -> None:
+    """Write all that is kept into the folder DEST, for any other deployment. Started again, it goes on."""
+    from understudy import config
+
+    settings = config.load(flags)
+    from understudy import archive
+
+    archive.save(settings, dest, lambda line: click.echo(line, err=True))
+    click.echo(f"{dest} holds everything")
+
+
+@cli.command("import", cls=_SettingsCommand, names=(*_PLACE_SETTINGS, "files_url"))
+@click.argument("src", type=click.Path(path_type=Path))
+@click.option("--resume", is_flag=True, help="Go on with an import that was interrupted.")
+def import_command(src: Path, *, resume: bool, **flags: Any) -> None:
+    """Read the folder SRC, made by `export`, into an empty deployment whose servers do not run yet."""
+    from understudy import config
+
+    settings = config.load(flags)
+    from understudy import archive
+
+    archive.load(settings, src, lambda line: click.echo(line, err=True), resume=resume)
+    click.echo(f"all of {src} is there")
 
 
 @cli.group("models")

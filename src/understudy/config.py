@@ -7,7 +7,6 @@ way in.
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,12 +45,9 @@ from understudy.config_values import (
     web_origins,
 )
 from understudy.errors import ConfigurationError
-from understudy.inference.dialect import Dialect, Upstream
-from understudy.inference.registry import ModelsConfig, RouteConfig
 
 PREFIX = "UNDERSTUDY_"
-MODEL_URL_UPSTREAM = "model_url"
-"""The name of the upstream that `model_url` stands for."""
+
 
 _A_SECRET = f"a key of {MIN_KEY_LENGTH} or more letters, digits and signs"
 
@@ -199,6 +195,13 @@ class Settings(BaseSettings):
     ingest_concurrency: Annotated[
         int, Field(ge=1, le=64), About("Files of vector stores that are read at once.", "a whole number from 1 to 64")
     ] = 2
+    max_queued_runs: Annotated[
+        int,
+        Field(ge=1),
+        About(
+            "Runs that may wait for a worker; beyond them new ones are answered with 429.", "a whole number, 1 or more"
+        ),
+    ] = 10_000
     strict_beta_header: Annotated[
         bool, About("Refuse requests without the OpenAI-Beta header, as the hosted API did.", "true or false")
     ] = False
@@ -361,41 +364,6 @@ def unknown_variables() -> list[str]:
     known = [f"{PREFIX}{name.upper()}" for name in SCALARS]
     strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     return [f"the variable {name} is not a setting{did_you_mean(name, known)}" for name in strangers]
-
-
-# --- models ------------------------------------------------------------------------------------------------------
-
-
-def models_config(settings: Settings) -> ModelsConfig:
-    """Return what the settings say about models, as the model routes take it."""
-    upstreams = {name: _upstream(name, table) for name, table in settings.upstreams.items()}
-    if settings.model_url is not None:
-        if MODEL_URL_UPSTREAM in upstreams:
-            raise ConfigurationError(f"the upstream {MODEL_URL_UPSTREAM!r} needs another name: model_url goes by it")
-        upstreams[MODEL_URL_UPSTREAM] = _upstream_of_url(settings, settings.model_url)
-    routes = [RouteConfig(name, table.upstream, table.model) for name, table in settings.models.items()]
-    default = settings.default_upstream or (MODEL_URL_UPSTREAM if settings.model_url else None)
-    return ModelsConfig(upstreams, routes, default, settings.model_path)
-
-
-def _upstream(name: str, table: UpstreamTable) -> Upstream:
-    key = table.key.get_secret_value() if table.key else None
-    if table.key_env is not None:
-        key = os.environ.get(table.key_env)
-        if not key:
-            raise ConfigurationError(f"upstreams.{name}.key_env names the variable {table.key_env}, which is not set")
-    return Upstream(table.url, key, table.model, table.dialect)
-
-
-def _upstream_of_url(settings: Settings, url: str) -> Upstream:
-    dialect = Dialect()
-    if settings.model_context_window is not None:
-        dialect = replace(dialect, context_window=settings.model_context_window)
-    if settings.model_timeout_s is not None:
-        patience = settings.model_timeout_s
-        dialect = replace(dialect, first_byte_timeout_s=patience, idle_timeout_s=patience)
-    key = settings.model_key.get_secret_value() if settings.model_key else None
-    return Upstream(url, key, settings.model, dialect)
 
 
 # --- sentences ---------------------------------------------------------------------------------------------------

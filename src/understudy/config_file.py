@@ -4,6 +4,7 @@ Part of `config`, and imported by nothing else. Whatever is wrong raises Configu
 """
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, model_validator
 
 from understudy.errors import ConfigurationError
-from understudy.inference.dialect import Dialect
+from understudy.inference.dialect import Dialect, Upstream
 
 _ABOVE_ZERO = ("concurrency", "connect_timeout_s", "first_byte_timeout_s", "idle_timeout_s", "context_window")
 _DIALECT = tuple(field.name for field in fields(Dialect))
@@ -48,6 +49,17 @@ class UpstreamTable(BaseModel):
     def _gather_dialect(cls, table: dict[str, Any]) -> dict[str, Any]:
         own = {name: value for name, value in table.items() if name not in _DIALECT}
         return own | {"dialect": {name: value for name, value in table.items() if name in _DIALECT}}
+
+    def upstream(self, name: str) -> Upstream:
+        """Return what the table says; its key may stand in the environment. Raises ConfigurationError."""
+        key = self.key.get_secret_value() if self.key else None
+        if self.key_env is not None:
+            key = os.environ.get(self.key_env)
+            if not key:
+                raise ConfigurationError(
+                    f"upstreams.{name}.key_env names the variable {self.key_env}, which is not set"
+                )
+        return Upstream(self.url, key, self.model, self.dialect)
 
 
 class RouteTable(BaseModel):

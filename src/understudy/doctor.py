@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from understudy import config, model_download
-from understudy.config import Settings, models_config
+from understudy.config import Settings
 from understudy.config_file import without_password
+from understudy.config_models import models_config
 from understudy.errors import UnderstudyError
 from understudy.inference.dialect import Upstream
 from understudy.topology import keeps_in_file
@@ -106,7 +107,7 @@ def _database(settings: Settings) -> Finding:
 
 
 def _shared_database(settings: Settings) -> Finding:
-    from understudy.app import store_of
+    from understudy.adapters import store_of
 
     async def look() -> None:
         store = store_of(settings)
@@ -148,7 +149,7 @@ def _port(settings: Settings) -> Finding:
 
 def _keys(settings: Settings) -> Finding:
     """A server that others can reach does not start without keys."""
-    from understudy.api.webpages import is_for_this_machine
+    from understudy.topology import is_for_this_machine
 
     try:
         reachable = not is_for_this_machine(settings.host)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from understudy.app import store_of
+from understudy.adapters import store_of
 from understudy.config import Settings
 from understudy.errors import ConfigurationError
 from understudy.ids import SystemClock, new_id, new_secret

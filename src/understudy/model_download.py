@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from understudy.config import Settings, models_config
+from understudy.config import Settings
 from understudy.config_file import without_password
+from understudy.config_models import models_config
 from understudy.errors import ConfigurationError
 from understudy.inference import model_file
 from understudy.inference.registry import EMBEDDED, EMBEDDED_MODEL, ModelRoutes, ModelsConfig

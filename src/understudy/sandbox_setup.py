@@ -7,7 +7,7 @@ import asyncio
 import sys
 from typing import TextIO
 
-from understudy.app import sandbox_of
+from understudy.adapters import sandbox_of
 from understudy.config import Settings
 from understudy.errors import Unavailable
 from understudy.sandbox import environment, environment_build

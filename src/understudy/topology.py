@@ -1,7 +1,9 @@
 """Which processes make up a deployment, what has to lie between them, and how that is."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Mapping
+from ipaddress import ip_address
 from typing import Any, Literal, Protocol
 
 from understudy import __version__
@@ -33,6 +35,12 @@ def keeps_in_file(settings: Settings) -> bool:
     return settings.database_url.startswith("sqlite:")
 
 
+def is_for_this_machine(host: str) -> bool:
+    """Tell whether nobody else can reach a server on this host. Raises OSError for a name that leads nowhere."""
+    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return all(ip_address(str(place[0]).partition("%")[0]).is_loopback for *_, place in found)
+
+
 def check_scale(settings: Settings, *, alone: bool) -> None:
     """Raise ConfigurationError where processes are to work together that could not find each other."""
     if settings.bus_url is not None and keeps_in_file(settings):
@@ -42,6 +50,11 @@ def check_scale(settings: Settings, *, alone: bool) -> None:
     if settings.bus_url is None and not keeps_in_file(settings):
         raise ConfigurationError(
             "the database is PostgreSQL's, which many servers may share, and no bus is given; give bus_url=nats://… too"
+        )
+    if settings.bus_url is not None and "files_url" not in settings.model_fields_set:
+        raise ConfigurationError(
+            "files_url is not given, and each server's own folder would hide its files from the others; "
+            "give files_url=s3://… or the file:///… of a folder that all share"
         )
     if settings.bus_url is None and not alone:
         raise ConfigurationError(

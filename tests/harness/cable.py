@@ -49,9 +49,13 @@ class Cable:
         while True:
             try:
                 near, _ = self._listener.accept()
-                far = socket.create_connection(self._target, 5)
             except OSError:
                 return
+            try:
+                far = socket.create_connection(self._target, 5)
+            except OSError:  # nobody is there now
+                _close(near)
+                continue
             with self._lock:
                 if not self._up:
                     _close(near)

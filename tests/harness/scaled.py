@@ -1,7 +1,10 @@
 """A deployment of many processes on one PostgreSQL and one NATS: servers, workers, and what lies between them."""
 
+import atexit
 import itertools
 import secrets
+import shutil
+import tempfile
 from pathlib import Path
 
 from tests.harness.nats import Nats
@@ -44,5 +47,7 @@ class Cluster:
 
 def scaled_settings(database: str, nats: Nats) -> dict[str, str]:
     """Return the variables that put a server on a database and on a prefix of its own."""
-    name = f"t{secrets.token_hex(6)}"
-    return {"UNDERSTUDY_DATABASE_URL": database, "UNDERSTUDY_BUS_URL": nats.url, "UNDERSTUDY_BUS_NAME": name}
+    name, shared = f"t{secrets.token_hex(6)}", Path(tempfile.mkdtemp(prefix="understudy-files-"))
+    atexit.register(shutil.rmtree, shared, ignore_errors=True)
+    bus = {"UNDERSTUDY_BUS_URL": nats.url, "UNDERSTUDY_BUS_NAME": name}
+    return {"UNDERSTUDY_DATABASE_URL": database, "UNDERSTUDY_FILES_URL": shared.as_uri()} | bus

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.harness.wire import Event, Json, Wire, run_path
 
-_ID = re.compile(r"\b(asst|thread|msg|run|step|call)_[A-Za-z0-9]{24}\b")
+_ID = re.compile(r"\b(?:(?:asst|thread|msg|run|step|call)_|file-)[A-Za-z0-9]{22,24}\b")
 UPDATE = "UNDERSTUDY_UPDATE_GOLDEN"
 
 
@@ -77,7 +77,7 @@ class Transcript:
 
     def _name(self, found: str) -> str:
         if found not in self._names:
-            prefix = found.split("_")[0]
+            prefix = re.split("[_-]", found)[0]
             self._counts[prefix] += 1
             self._names[found] = f"<{prefix} {self._counts[prefix]}>"
         return self._names[found]

@@ -101,3 +101,15 @@ def test_bodies_are_logged_where_that_is_asked_for(make_server: MakeServer) -> N
     wire.close()
     server.stop()
     assert any(SECRET in line.get("body", "") for line in requests(server))
+
+
+def test_files_are_never_logged(make_server: MakeServer) -> None:
+    server = make_server(UNDERSTUDY_LOG_CONTENT="true", UNDERSTUDY_LOG_FORMAT="json")
+    wire = Wire(server.url)
+    made = wire.send_file("/files", "file", SECRET.encode(), purpose="vision")
+    wire.close()
+    server.stop()
+    [line] = [line for line in requests(server) if line["path"] == "/v1/files"]
+    assert (line["status"], "body" in line) == (200, False)
+    assert SECRET not in server.stderr
+    assert made["bytes"] == len(SECRET.encode())

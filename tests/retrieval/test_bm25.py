@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from understudy.retrieval.bm25 import Statistics, scores
+from understudy.retrieval.bm25 import Statistics, scores, telling
 
 WORDS = st.sampled_from(["a", "b", "c", "d", "e"])
 PASSAGES = st.dictionaries(st.integers(0, 50), st.lists(WORDS, min_size=1, max_size=12).map(" ".join), min_size=1)
@@ -55,3 +55,12 @@ def test_a_beginning_counts_all_that_begins_so() -> None:
 
 def test_nothing_wanted_nothing_scored() -> None:
     assert scores([], {1: "a"}, Statistics(1, 1, {})) == {1: 0.0}
+
+
+def test_very_common_terms_are_not_looked_for_unless_nothing_else_is_there() -> None:
+    frequencies = {"rare": 3, "some": 900, "common": 5000, "most": 9000, "absent": 0}
+    assert telling(frequencies, 10_000, 200) == ["rare", "some"]
+    assert telling({"rare": 3, "common": 5000, "most": 9000}, 10_000, 200) == ["rare", "common"]
+    assert telling({"most": 9000}, 10_000, 200) == ["most"]
+    assert telling({"most": 90, "all": 100}, 100, 200) == ["most", "all"]
+    assert telling({"absent": 0}, 100, 200) == telling({}, 0, 200) == []

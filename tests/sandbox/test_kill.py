@@ -1,15 +1,21 @@
 """When the server dies, by -9 too, no jail outlives it."""
 
+import asyncio
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.sandbox.conftest import MakeSandbox
+from tests.sandbox.conftest import MakeSandbox, settings
+
+from understudy.sandbox.bubblewrap import BubblewrapSandbox
 
 SOON_S = 15.0
+STOP_S = 10.0  # on a busy machine: a worker takes a moment to start, and to find that it is not wanted
 SERVER = """
 import asyncio, sys
 from tests.sandbox.conftest import settings
@@ -46,7 +52,8 @@ def below(process: int) -> list[int]:
     found = [process]
     for one in found:
         for children in Path(f"/proc/{one}/task").glob("*/children"):
-            found += map(int, children.read_text().split())
+            with suppress(OSError):
+                found += map(int, children.read_text().split())
     return found
 
 
@@ -73,3 +80,25 @@ def test_no_jail_outlives_its_server(make_sandbox: MakeSandbox, number: signal.S
     while any(map(is_running, processes)) and time.monotonic() < end:
         time.sleep(0.05)
     assert [process for process in processes if is_running(process)] == []
+
+
+async def test_a_stop_does_not_wait_for_a_jail_that_is_being_made(make_sandbox: MakeSandbox) -> None:
+    """`begin` starts the self-test; the server is stopped at each moment of it, and nothing is left of a jail."""
+    uid = 61_101 + os.getpid() % 80  # nobody else's, to know orphans by
+    for after_s in (0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2):
+        sandbox = BubblewrapSandbox(settings(uid=uid))
+        sandbox.begin()
+        await asyncio.sleep(after_s)
+        begun = time.monotonic()
+        await sandbox.aclose()
+        await asyncio.to_thread(sandbox._launchers.shutdown, wait=True)
+        assert time.monotonic() - begun < STOP_S
+    if os.geteuid() == 0:
+        assert [process for process in map(int, filter(str.isdigit, os.listdir("/proc"))) if is_of(process, uid)] == []
+
+
+def is_of(process: int, uid: int) -> bool:
+    try:
+        return Path(f"/proc/{process}").stat().st_uid == uid and is_running(process)
+    except FileNotFoundError:
+        return False

@@ -34,6 +34,7 @@ def environment(upstream: Upstream, tmp_path: Path) -> dict[str, str]:
     [
         ("serve --port 0", {"DATABASE_URL": POSTGRES}, "no bus is given; give bus_url=nats://… too"),
         ("serve --port 0", {"BUS_URL": NATS}, "a file of one server's; give database_url=postgresql://… too"),
+        ("serve --port 0", {"DATABASE_URL": POSTGRES, "BUS_URL": NATS}, "files_url is not given"),
         ("worker --port 0", {}, "needs database_url=postgresql://… and bus_url=nats://…"),
         ("serve --no-worker --port 0", {}, "needs database_url=postgresql://… and bus_url=nats://…"),
         ("serve --port 0", {"BUS_URL": "http://127.0.0.1"}, "allowed: nats://USER:PASSWORD@HOST:PORT"),
@@ -50,6 +51,7 @@ def test_what_does_not_go_together_is_told(
     assert words in line
 
 
+@pytest.mark.timeout(300)
 def test_the_way_from_an_empty_database_to_a_server(
     environment: dict[str, str], postgres_server: Postgres, nats_server: Nats, upstream: Upstream
 ) -> None:
@@ -103,7 +105,7 @@ def test_keys_count_on_every_server(cluster: Cluster) -> None:
 
 def test_a_bus_that_is_not_there_is_told(environment: dict[str, str], postgres_server: Postgres) -> None:
     url = postgres_server.database()
-    settings = {"UNDERSTUDY_DATABASE_URL": url, "UNDERSTUDY_BUS_URL": NATS}
+    settings = {"UNDERSTUDY_DATABASE_URL": url, "UNDERSTUDY_BUS_URL": NATS, "UNDERSTUDY_FILES_URL": "file:///tmp/none"}
     code, line = said(environment | settings, "serve", "--port", "0")
     assert code == 1
     assert line.startswith("Error: the bus at NATS cannot be used")

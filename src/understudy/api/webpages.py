@@ -92,12 +92,6 @@ def _is_port(text: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def is_for_this_machine(host: str) -> bool:
-    """Tell whether nobody else can reach a server on this host. Raises OSError for a name that leads nowhere."""
-    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return all(is_loopback(str(place[0]).partition("%")[0]) for *_, place in found)
-
-
 def is_loopback(name: str) -> bool:
     """Tell whether a name or an address always means this machine. No other name does: names can be bound anew."""
     if name.lower() == "localhost":

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 LOG_S = 1200.0
 PUBLISH_S = 1.0
 ASK_S = 10.0
-CONNECT_S = 10.0
+CONNECT_S = 30.0  # a start may coincide with a restart of NATS
 RECONNECT_EVERY_S = 0.25
 _WAITS_ALREADY = 10077
 

@@ -4,14 +4,20 @@ Both are looked at where a run starts, in the transaction that starts it: two th
 last. A run that has started goes on to its end.
 """
 
+from time import monotonic
+
 from sqlalchemy import Connection
 
+from understudy.bus.base import Bus
 from understudy.errors import TooManyRequests
 from understudy.storage import daily_tokens, runs
 from understudy.storage.api_keys import Limits
 from understudy.storage.rows import lock_project
 
 RUN_PATIENCE_S = 1
+QUEUE_PATIENCE_S = 5
+LOOK_EVERY_S = 0.5
+FULL = "The server is currently overloaded: {waiting} runs wait to be worked on. Please try again in {time}."
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
 
 
@@ -26,6 +32,25 @@ def refuse_beyond(connection: Connection, project: str, limits: Limits, now: flo
         used = daily_tokens.used(connection, project, day)
         if used >= limits.tokens_per_day:
             _refuse_day(project, limits.tokens_per_day, used, daily_tokens.end_of(day) - now)
+
+
+class Backlog:
+    """Refuses what would only lengthen a queue that is too long already. Counted twice a second, for all servers."""
+
+    def __init__(self, bus: Bus, most: int) -> None:
+        self._bus = bus
+        self._most = most
+        self._waiting = 0
+        self._looked_at = float("-inf")
+
+    async def refuse_if_full(self) -> None:
+        """Raise TooManyRequests if more runs wait than are allowed."""
+        if monotonic() - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = monotonic()
+            self._waiting = await self._bus.depth()
+        if self._waiting >= self._most:
+            message = FULL.format(waiting=self._waiting, time=spelled(QUEUE_PATIENCE_S))
+            raise TooManyRequests(message, QUEUE_PATIENCE_S, code="rate_limit_exceeded")
 
 
 def _refuse_run(project: str, limit: int, active: int) -> None:

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from sqlalchemy import Connection
 
+from understudy import tracing
 from understudy.bus.base import Bus
 from understudy.engine import prompt as prompts
 from understudy.engine.annotate import Quote, Reader
@@ -109,7 +110,7 @@ class Loop:
         if isinstance(prompt, Stop):
             await self._carry_out(run, None, prompt)
             return prompt
-        answer = await self._answer(route, prompt, Draft(run, images=found.images, reader=Reader(found.marks)))
+        answer = await self._traced_answer(route, prompt, Draft(run, images=found.images, reader=Reader(found.marks)))
         step = next_step(answer.draft)
         await self._carry_out(run, answer, step)
         return step
@@ -138,6 +139,17 @@ class Loop:
             return prompts.fit(run, found.history, make, limit, self._sizes)
         except DoesNotFit:
             return Stop("max_prompt_tokens") if limit < window else Stop(error=TOO_LONG)
+
+    async def _traced_answer(self, route: Route, prompt: Prompt, draft: Draft) -> Answer:
+        run = draft.run
+        about = {"gen_ai.request.model": route.model} | tracing.ids(run.id, run.thread_id, run.attempt)
+        with tracing.span("chat", route.model, about) as span:
+            answer = await self._answer(route, prompt, draft)
+            if used := answer.call.usage:
+                span.set_attribute("gen_ai.usage.input_tokens", used["prompt_tokens"])
+                span.set_attribute("gen_ai.usage.output_tokens", used["completion_tokens"])
+            span.set_attribute("gen_ai.response.finish_reasons", [answer.call.finish_reason or "stop"])
+            return answer
 
     async def _answer(self, route: Route, prompt: Prompt, draft: Draft) -> Answer:
         """Stream one answer: rows are written and events told as it comes, but for its end.

@@ -9,7 +9,7 @@ from understudy.bus.base import Bus, Subscription
 from understudy.engine import creation
 from understudy.engine.assemble import with_calls
 from understudy.engine.endings import Change, end
-from understudy.engine.limits import refuse_beyond
+from understudy.engine.limits import Backlog, refuse_beyond
 from understudy.engine.retries import ALWAYS, Once
 from understudy.engine.sweeper import QUEUE_PATIENCE_S
 from understudy.engine.transitions import LEGAL, end_step, move, told
@@ -39,12 +39,15 @@ class Started:
 class RunService:
     """Runs, as requests see them."""
 
-    def __init__(self, store: Store, bus: Bus, routes: Routes, clock: Clock, *, run_expiry_s: int) -> None:
+    def __init__(
+        self, store: Store, bus: Bus, routes: Routes, clock: Clock, *, run_expiry_s: int, most_queued: int = 10_000
+    ) -> None:
         self._store = store
         self._bus = bus
         self._routes = routes
         self._clock = clock
         self._run_expiry_s = run_expiry_s
+        self._backlog = Backlog(bus, most_queued)
 
     async def start(
         self,
@@ -72,6 +75,7 @@ class RunService:
             thread = creation.with_attached(connection, project, thread, extra)
             return self._new_run(connection, project, thread, request, with_results=with_results)
 
+        await self._backlog.refuse_if_full()
         return await self._begin(write, once, todo=todo)
 
     async def start_with_thread(
@@ -90,6 +94,7 @@ class RunService:
             run, events = self._new_run(connection, project, thread, request)
             return run, [event("thread.created", thread), *events]
 
+        await self._backlog.refuse_if_full()
         return await self._begin(write, once, todo=todo)
 
     async def submit(

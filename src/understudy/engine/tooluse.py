@@ -7,6 +7,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from understudy import tracing
 from understudy.engine import prompt as prompts
 from understudy.engine.assemble import with_calls
 from understudy.engine.leased import Leased, must_save
@@ -114,7 +115,8 @@ class ToolUse:
         """Call a tool. Whatever goes wrong in it is an output that the model can read."""
         kind = call["type"]
         try:
-            return await self._toolbox[kind].call(call.get("arguments", "{}"), session)
+            with tracing.span("execute_tool", kind, {"gen_ai.tool.name": kind, "gen_ai.tool.call.id": call["id"]}):
+                return await self._toolbox[kind].call(call.get("arguments", "{}"), session)
         except (LeaseLost, ToolUnavailable):
             raise
         except Exception:

@@ -9,7 +9,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from understudy import logs
+from understudy import logs, tracing
 from understudy.bus.base import Bus, Signal
 from understudy.engine.endings import Change, end, take_over
 from understudy.engine.loop import Loop
@@ -153,8 +153,13 @@ class Worker:
 
     async def _drive(self, run: RunRecord) -> bool:
         """Return whether the run has come to rest."""
+        about = tracing.ids(run.id, run.thread_id, run.attempt)
+        about |= {"gen_ai.agent.id": run.assistant_id, "gen_ai.request.model": run.model}
         try:
-            await self._loop.drive(run)
+            with tracing.span(
+                "invoke_agent", run.assistant_id, about | tracing.ids(run.id, run.thread_id, run.attempt)
+            ):
+                await self._loop.drive(run)
             return True
         except LeaseLost:
             log.info("run %s was taken away", run.id)

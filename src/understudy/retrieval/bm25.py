@@ -1,7 +1,6 @@
 """Score passages by the terms that they share with a query: Okapi BM25, by the statistics of their store."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,9 @@ K1 = 0.9
 """How soon further occurrences of a term stop to count."""
 B = 0.4
 """How much a long passage must have more of a term than a short one."""
+
+COMMON = 0.1
+"""The share of a store's passages from which on a term is very common."""
 
 Wanted = Sequence[tuple[str, ...]]
 """A query as `terms.query_terms` gives it: each entry holds the terms that may stand for one word."""
@@ -29,6 +31,21 @@ class Statistics:
         return max(1.0, self.terms / max(1, self.passages))
 
 
+def telling(frequencies: Mapping[str, int], passages: int, enough: int) -> list[str]:
+    """Return the terms that are worth looking for: all but the very common ones, unless these are needed for `enough`.
+
+    A term in every fifth passage orders nothing, and costs more than all the others together.
+    """
+    common = max(enough, passages * COMMON)
+    chosen: list[str] = []
+    total = 0
+    for term in sorted(frequencies, key=lambda term: (frequencies[term], term)):
+        if frequencies[term] and (frequencies[term] <= common or total < enough):
+            chosen.append(term)
+            total += frequencies[term]
+    return chosen
+
+
 def rarity(statistics: Statistics, readings: tuple[str, ...]) -> float:
     """Return how much a word tells (idf): that of its most frequent reading."""
     frequency = max(statistics.frequencies.get(term, 0) for term in readings)
@@ -45,17 +62,18 @@ def scores(wanted: Wanted, passages: Mapping[int, str], statistics: Statistics) 
     most = sum(weight for _, weight in words) * (K1 + 1)
     if not most:
         return dict.fromkeys(passages, 0.0)
-    looked_for = frozenset(term for readings in wanted for term in readings)
-    beginnings = tuple(term[:-1] for term in looked_for if term.endswith(ANY_END))
+    looked_for = {term for readings in wanted for term in readings}
     found: dict[int, float] = {}
     for key, text in passages.items():
-        cut = text.split(" ")
-        counts = Counter(filter(looked_for.__contains__, cut))
-        for beginning in beginnings:
-            counts[beginning + ANY_END] = sum(term.startswith(beginning) for term in cut)
-        length = 1 - B + B * len(cut) / statistics.mean_length
+        apart = f" {text.replace(' ', '  ')} "  # so that each term has spaces of its own; counting strings is quickest
+        counts = {term: apart.count(_shape(term)) for term in looked_for}
+        length = 1 - B + B * (text.count(" ") + 1) / statistics.mean_length
         found[key] = sum(_share(counts, readings, length) * weight for readings, weight in words) / most
     return found
+
+
+def _shape(term: str) -> str:
+    return f" {term.removesuffix(ANY_END)}" if term.endswith(ANY_END) else f" {term} "
 
 
 def _share(counts: Mapping[str, int], readings: tuple[str, ...], length: float) -> float:

@@ -9,12 +9,13 @@ import logging
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ KIND = "bubblewrap"
 _MIN_VERSION = (0, 8)
 _LAUNCHERS = 4
 _AGAIN_S = 5.0
+_POLL_S = 0.02
 _NOT_ON_PATH = "/usr/bin/bwrap"
 
 
@@ -54,6 +56,8 @@ class BubblewrapSandbox:
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
         self._launchers = ThreadPoolExecutor(_LAUNCHERS, "sandbox launcher")  # the kernel ends jails with their thread
+        self._launching: set[asyncio.Future[Jail]] = set()
+        self._begun: set[socket.socket] = set()
         self._watchdog = Watchdog()
         self._pool = Pool(self._start, settings.size)
         self._walls: Walls | None = None
@@ -107,7 +111,12 @@ class BubblewrapSandbox:
             self._trial.cancel()
             await asyncio.gather(self._trial, return_exceptions=True)
         await self._pool.aclose()
-        self._launchers.shutdown(wait=False)
+        self._launchers.shutdown(wait=False, cancel_futures=True)
+        while self._launching:  # the interpreter does not end before its launchers do
+            for connection in list(self._begun):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            await asyncio.wait(self._launching, timeout=_POLL_S)
 
     # --- is it on -------------------------------------------------------------------------------------------------
 
@@ -153,7 +162,9 @@ class BubblewrapSandbox:
 
     async def _session(self, walls: Walls, *, rehearse: bool) -> JailSession:
         loop = asyncio.get_running_loop()
-        launching = loop.run_in_executor(self._launchers, partial(launch, walls, rehearse=rehearse))
+        launching = loop.run_in_executor(self._launchers, partial(launch, walls, self._begun, rehearse=rehearse))
+        self._launching.add(launching)
+        launching.add_done_callback(self._launching.discard)
         try:
             jail = await asyncio.shield(launching)
         except asyncio.CancelledError:

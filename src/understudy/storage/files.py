@@ -61,21 +61,24 @@ def list_page(
 def delete(connection: Connection, project: str, file_id: str, now: float) -> None:
     """Leave a tombstone; take the file out of all that use it, and give its bytes up. Raises NoSuchFile."""
     get(connection, project, file_id, now)
-    _bury(connection, file_id, now)
+    if not _bury(connection, file_id, now):
+        raise NoSuchFile(file_id)
 
 
-def _bury(connection: Connection, file_id: str, now: float) -> None:
+def _bury(connection: Connection, file_id: str, now: float) -> bool:
+    """False if somebody else has done it meanwhile."""
     tombstone: dict[str, Any] = {"deleted": True, "filename": "", "expires_at": None}
-    connection.execute(update(files).where(files.c.id == file_id).values(tombstone))
+    alive = (files.c.id == file_id, ~files.c.deleted)
+    if connection.execute(update(files).where(*alive).values(tombstone)).rowcount != 1:
+        return False
     file_uses.remove(connection, file_id)
     loose_bytes.add(connection, [file_id], now)
     posts.forget_object(connection, file_id)
+    return True
 
 
 def bury_expired(connection: Connection, now: float, count: int) -> list[tuple[str, str]]:
-    """Delete files past their hour, of whichever project; return the project and id of each."""
+    """Delete up to `count` files past their hour, of whichever project; return the project and id of each."""
     late = (~files.c.deleted, files.c.expires_at <= now)
     found = connection.execute(select(files.c.project, files.c.id).where(*late).limit(count)).all()
-    for _, file_id in found:
-        _bury(connection, file_id, now)
-    return [(row[0], row[1]) for row in found]
+    return [(project, file_id) for project, file_id in found if _bury(connection, file_id, now)]

@@ -1,0 +1,145 @@
+"""`understudy export` and `understudy import`: all that is kept, from one deployment to another, ids and all.
+
+An archive is a folder: `tables/*.jsonl` (see `storage.archive`), `files/KEY` with the bytes of files, and last a
+`manifest.json`. One that was interrupted is gone on with: what is there already is not fetched, or stored, again.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from understudy import __version__, adapters
+from understudy.config import Settings
+from understudy.errors import ConfigurationError
+from understudy.storage import archive, folder, migrate
+from understudy.storage.base import Store
+from understudy.topology import keeps_in_file
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+TABLES, FILES, DONE = "tables", "files", "imported.log"
+_PIECE = 1024 * 1024
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an archive holds: `tables` with their rows, and so many `files`. `made_at` is Unix time."""
+
+    version: str
+    schema: str
+    made_at: int
+    tables: dict[str, int]
+    files: int
+    format: int = FORMAT
+
+
+def save(settings: Settings, target: Path, say: Say) -> None:
+    """Write everything into a folder, also while servers serve. Raises ConfigurationError."""
+    if (target / MANIFEST).exists():
+        raise ConfigurationError(f"{target} is an archive already; give another folder")
+    try:
+        for part in (TABLES, FILES):
+            (target / part).mkdir(parents=True, exist_ok=True)
+        asyncio.run(_with_store(settings, lambda store: _save(settings, store, target, say)))
+    except OSError as problem:
+        raise ConfigurationError(f"{target} cannot be written to: {problem.strerror or problem}") from None
+
+
+async def _save(settings: Settings, store: Store, target: Path, say: Say) -> None:
+    def rows(name: str, count: int) -> None:
+        say(f"{name}: {count:,} rows")
+
+    counts = await store.read(lambda connection: archive.write(connection, target / TABLES, rows))
+    keys = await store.read(archive.keys_of_bytes)
+    file_store = adapters.file_store_of(settings)
+    for number, key in enumerate(keys, 1):
+        path = target / FILES / key
+        if not path.exists():
+            half = path.with_suffix(".half")
+            with half.open("wb") as file:
+                async for piece in await file_store.get(key):
+                    file.write(piece)
+            half.replace(path)
+        say(f"file {number:,} of {len(keys):,}: {key}")
+    made = Manifest(__version__, migrate.head(), int(time.time()), counts, len(keys))
+    (target / MANIFEST).write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
+
+
+def load(settings: Settings, source: Path, say: Say, *, resume: bool) -> None:
+    """Read an archive into a deployment that holds nothing yet, or, to `resume`, part of it. Raises ConfigurationError.
+
+    No server may run on it meanwhile: it would begin to work on what is not all there.
+    """
+    made = _manifest(source)
+    with _alone(settings):
+        try:
+            asyncio.run(_with_store(settings, lambda store: _load(settings, store, source, made, say, resume=resume)))
+        except (OSError, ValueError, KeyError) as problem:
+            raise ConfigurationError(f"{source} cannot be read: {problem}") from None
+
+
+async def _load(settings: Settings, store: Store, source: Path, made: Manifest, say: Say, *, resume: bool) -> None:
+    if not resume and not await store.read(archive.is_empty):
+        raise ConfigurationError("there is something in the database already; --resume goes on with an import")
+    keywords, done = adapters.keywords_of(settings), dict.fromkeys(made.tables, 0)
+    for name, rows in archive.batches(source / TABLES, made.tables):
+        await store.write(lambda connection, name=name, rows=rows: archive.read(connection, name, rows, keywords))  # type: ignore[misc]  # all three are bound
+        done[name] += len(rows)
+        say(f"{name}: {done[name]:,} of {made.tables[name]:,} rows")
+    await store.write(archive.count_on)
+    await _load_files(settings, source, say)
+
+
+async def _load_files(settings: Settings, source: Path, say: Say) -> None:
+    file_store, note = adapters.file_store_of(settings), source / DONE
+    there = set(note.read_text(encoding="utf-8").split("\n")) if note.exists() else set()
+    paths = sorted(path for path in (source / FILES).iterdir() if path.suffix != ".half")
+    for number, path in enumerate(paths, 1):
+        mark = f"{settings.files_url} {path.name}"
+        if mark not in there:
+            await file_store.put(path.name, _pieces(path))
+            with note.open("a", encoding="utf-8") as file:
+                file.write(mark + "\n")
+        say(f"file {number:,} of {len(paths):,}: {path.name}")
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            yield piece
+
+
+def _manifest(source: Path) -> Manifest:
+    try:
+        found = json.loads((source / MANIFEST).read_text(encoding="utf-8"))
+        made = Manifest(**found)
+    except (OSError, ValueError, TypeError):
+        raise ConfigurationError(f"{source} is no archive, or not a whole one: it has no readable {MANIFEST}") from None
+    if made.format != FORMAT:
+        raise ConfigurationError(f"{source} has format {made.format}; this version reads format {FORMAT}")
+    if made.schema != migrate.head():
+        raise ConfigurationError(
+            f"{source} holds schema {made.schema}, and this version has {migrate.head()}; export and import with one"
+        )
+    return made
+
+
+async def _with_store(settings: Settings, work: Callable[[Store], Awaitable[None]]) -> None:
+    store = adapters.store_of(settings)
+    try:
+        await store.open()
+        await work(store)
+    finally:
+        await store.close()
+
+
+def _alone(settings: Settings) -> AbstractContextManager[None]:
+    if not keeps_in_file(settings):
+        return nullcontext()
+    return folder.held(settings.data_dir, Path(settings.database_url.removeprefix("sqlite:///")))
