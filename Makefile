@@ -25,7 +25,8 @@ demo: install  ## see an assistant work, in three languages, on the embedded mod
 
 test: .venv/dev.stamp model node browser sandbox lint  ## the suite, with the embedded model
 	$(BIN)/pytest -q --setup=scaled -m "not slow" $(SAME)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -q -m "model and not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not model"
 
 test-all: .venv/dev.stamp model node browser sandbox lint  ## the suite and what takes long
 	$(BIN)/pytest -q --setup=scaled -m "not model and not sdk" $(ALL_SAME)

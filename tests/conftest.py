@@ -69,7 +69,8 @@ def nats_server() -> "Nats":
 @pytest.fixture(scope="session")
 def _server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("shared") / "data"
-    server = Server(folder, _upstream.url, setups.settings_of_a_server()).start()
+    settings = setups.settings_of_a_server() | {"UNDERSTUDY_SANDBOX": "auto"}
+    server = Server(folder, _upstream.url, settings).start()
     yield server
     server.close()
     assert "Traceback" not in server.stderr, server.stderr

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bench.retrieval import corpus
 from bench.retrieval.corpus import Collection, Query
+from bench.retrieval.remembered import Remembered
 from understudy.ingest.index import Index, Ranking
 from understudy.retrieval.documents import Chunk
 from understudy.retrieval.embed_local import LocalEmbedder
@@ -132,12 +133,15 @@ async def main(folder: Path, test: bool) -> None:
     corpus.fetch(folder)
     collections = {language: corpus.collection(folder, language) for language in corpus.LANGUAGES}
     with tempfile.TemporaryDirectory() as place:
-        store, embedder = SqliteStore(Path(place) / "bench.db"), LocalEmbedder()
+        store, embedder = SqliteStore(Path(place) / "bench.db"), Remembered(LocalEmbedder(), folder / "vectors.db")
         await store.open()
         index = Index(store, SqliteKeywords(), Nearest(), embedder)
         for collection in collections.values():
             await add(index, collection)
-        print("Passages: " + ", ".join(f"{name} {len(one.passages)}" for name, one in collections.items()) + ".\n")
+        print(
+            "Passages: " + ", ".join(f"{name} {len(one.passages)}" for name, one in collections.items()) + ".\n",
+            flush=True,
+        )
         await tables(collections, index, test)
         await embedder.aclose()
         await store.close()

@@ -24,7 +24,7 @@ from understudy.retrieval.documents import Chunk
 from understudy.retrieval.embed_local import LocalEmbedder
 from understudy.storage import chunks as rows
 from understudy.storage import vectors
-from understudy.storage.chunks import IndexedFile, StoredChunk
+from understudy.storage.chunks import Cut, IndexedFile, StoredChunk
 from understudy.storage.nearest import MiB, Nearest
 from understudy.storage.search_sqlite import SqliteKeywords
 from understudy.storage.sqlite import SqliteStore
@@ -67,7 +67,9 @@ async def fill(store: SqliteStore, store_id: str, count: int, embedder: str, tex
         ]
         file = IndexedFile(PROJECT, store_id, file_id, 1, embedder)
         await store.write(partial(rows.begin_file, file=file))
-        await store.write(partial(rows.add, keywords=keywords, project=PROJECT, new=made, terms=cut))
+        await store.write(
+            partial(rows.add, keywords=keywords, project=PROJECT, new=made, cut=[Cut(one, "latin") for one in cut])
+        )
         keys = [
             key
             for key, _ in await store.read(

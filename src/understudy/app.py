@@ -197,8 +197,9 @@ def _parts(settings: Settings, role: Role) -> Parts:
     name = f"{socket.gethostname()[:48]}-{os.getpid()}"
     index, parsing = index_of(settings, store), Parsing(concurrency=settings.ingest_concurrency)
     search, waits, sandbox = Search(store, index, clock), Waits(store, bus, clock), sandbox_of(settings)
+    code = CodeInterpreter(sandbox, kept_files)
     toolbox: Toolbox = {
-        "code_interpreter": CodeInterpreter(sandbox, kept_files),
+        "code_interpreter": code,
         "file_search": FileSearch(VectorLibrary(store, search, waits, clock), cite.excerpt),
     }
     loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox, cite.quote)
@@ -217,7 +218,13 @@ def _parts(settings: Settings, role: Role) -> Parts:
     services = Services(
         store=store,
         runs=RunService(
-            store, bus, providers, clock, run_expiry_s=settings.run_expiry_s, most_queued=settings.max_queued_runs
+            store,
+            bus,
+            providers,
+            clock,
+            run_expiry_s=settings.run_expiry_s,
+            most_queued=settings.max_queued_runs,
+            forget=code.forget,
         ),
         followers=Followers(store, bus, clock),
         conversations=Conversations(store, bus, clock),

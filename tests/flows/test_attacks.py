@@ -46,6 +46,7 @@ SLOW = {  # they wait for a limit of time, or fill one of space
     "show a thousand images",
 }
 SETTINGS = {
+    "UNDERSTUDY_SANDBOX": "auto",
     "UNDERSTUDY_SANDBOX_TIMEOUT_S": "20",  # what the attacks were written for: a busy machine is slow at some
     "UNDERSTUDY_SANDBOX_MEMORY": "512MiB",
     "UNDERSTUDY_SANDBOX_DISK": "256MiB",

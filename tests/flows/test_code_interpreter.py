@@ -350,7 +350,7 @@ def test_a_function_and_code_in_one_turn(wire: Wire, upstream: Upstream) -> None
 
 
 def test_a_killed_server_leaves_no_jail_and_its_run_completes(make_server: MakeServer, upstream: Upstream) -> None:
-    server = make_server()
+    server = make_server(UNDERSTUDY_SANDBOX="auto")
     insist_on_jail(server)
     wire = server.wire()
     coder = wire.make("/assistants", {"model": "gpt-4o", "tools": [CODE_TOOL]})

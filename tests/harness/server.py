@@ -124,6 +124,7 @@ def _environment(data_dir: Path, model_url: str, settings: Mapping[str, str]) ->
         "UNDERSTUDY_DATA_DIR": str(data_dir),
         "UNDERSTUDY_MODEL_URL": model_url,
         "UNDERSTUDY_MODEL_KEY": MODEL_KEY,
+        "UNDERSTUDY_SANDBOX": "off",  # hundreds of servers are started, and few of them run code
         "PYTHONUNBUFFERED": "1",
     }
     return kept | ours | dict(settings)

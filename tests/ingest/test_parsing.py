@@ -14,6 +14,7 @@ import pytest
 from tests.retrieval import hamlet, hostile, samples
 
 from understudy.ingest.parsing import Limits, MiB, Parsing, _result
+from understudy.ingest.parsing_child import NICE
 from understudy.retrieval.chunk import Auto, Static, chunks
 from understudy.retrieval.documents import Fault, Unreadable
 from understudy.retrieval.parse import parse
@@ -172,6 +173,14 @@ async def test_readers_know_no_secret_and_have_no_network(parsing: Parsing, monk
         await until(lambda: os.readlink(f"/proc/{process}/ns/net") != os.readlink("/proc/self/ns/net"))
         opened = [os.readlink(f"/proc/{process}/fd/{name}") for name in os.listdir(f"/proc/{process}/fd")]
         assert not [path for path in opened if path.startswith("socket:")]
+    busy.cancel()
+
+
+@linux
+async def test_reading_gives_way_to_the_servers_own_work(parsing: Parsing) -> None:
+    busy = asyncio.create_task(parsing.cut(streamed(SLOW.encode()), "x.txt", Auto()))
+    for process in (await reader(), *hosts()):
+        assert os.getpriority(os.PRIO_PROCESS, process) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
     busy.cancel()
 
 

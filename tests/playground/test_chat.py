@@ -3,10 +3,11 @@
 import re
 from typing import Any
 
+from playwright.sync_api import expect
 from tests.harness.replies import Call, Gate, Refusal, Reply
 from tests.harness.upstream import Upstream
 from tests.harness.wire import Wire, function_tool
-from tests.playground.conftest import OpenPage
+from tests.playground.conftest import WAIT_MS, OpenPage
 
 RICH = """Here is a **table**:
 
@@ -97,13 +98,29 @@ def test_function_calls_wait_for_what_is_typed(page: Any, wire: Wire, upstream: 
 def test_a_run_is_stopped_by_button_and_by_key(page: Any, wire: Wire, upstream: Upstream) -> None:
     wire.assistant(name="Slow")
     page.reload()
-    for stop in (lambda: page.get_by_role("button", name="Stop").click(), lambda: page.keyboard.press("Escape")):
-        upstream.script(Reply("a long answer", pause=Gate()))
+    for answer, stop in (
+        ("one long answer", lambda: page.get_by_role("button", name="Stop").click()),
+        ("another long answer", lambda: page.keyboard.press("Escape")),
+    ):
+        upstream.script(Reply(answer, pause=Gate()))
         say(page, "Go on.")
-        page.get_by_role("log").get_by_text("a", exact=True).last.wait_for()
+        page.get_by_role("log").get_by_text(answer.split()[0], exact=True).wait_for()
         stop()
         page.locator(".ending").get_by_text("cancelled").wait_for()
         page.get_by_role("button", name="Send").wait_for()
+
+
+def test_a_run_can_be_stopped_before_it_is_known(page: Any, wire: Wire, upstream: Upstream) -> None:
+    """The run before it has ended: the key is not meant for that one."""
+    wire.assistant(name="Echo")
+    page.reload()
+    say(page, "first")
+    page.get_by_text("You said: first").wait_for()
+    page.get_by_text("30 tokens").wait_for()
+    upstream.script(Reply("a long answer", hold=Gate()))
+    say(page, "second")
+    page.keyboard.press("Escape")
+    page.locator(".ending").get_by_text("cancelled").wait_for()
 
 
 def test_an_edited_message_runs_again_in_a_new_thread(page: Any, wire: Wire) -> None:
@@ -162,7 +179,7 @@ def test_a_call_that_waits_is_answered_after_a_reload(page: Any, wire: Wire) -> 
 def test_the_keyboard_is_enough(page: Any, wire: Wire) -> None:
     wire.assistant(name="Echo")
     page.reload()
-    page.get_by_label("Write a message").wait_for()
+    expect(page.get_by_label("Write a message")).to_be_focused(timeout=WAIT_MS)
     page.keyboard.type("two")
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("lines")

@@ -45,9 +45,8 @@ def test_the_page_is_served_to_who_has_no_key_and_the_api_is_not(keyed: Server) 
 )
 def test_nothing_beside_the_folder_is_served(keyed: Server, path: str) -> None:
     for headers in ({}, {"authorization": f"Bearer {KEY}"}):
-        answer = httpx2.Client().request(
-            "GET", httpx2.URL(keyed.url).copy_with(raw_path=path.encode()), headers=headers
-        )
+        with httpx2.Client() as client:
+            answer = client.get(httpx2.URL(keyed.url).copy_with(raw_path=path.encode()), headers=headers)
         assert answer.status_code in (401, 404), path
         assert answer.json()["error"]["message"]
         assert "POLICY" not in answer.text
@@ -84,11 +83,10 @@ def test_a_foreign_page_may_not_have_it_either(make_server: MakeServer) -> None:
 
 
 def test_every_module_that_is_imported_is_there() -> None:
+    static = r'(?:^|[;}\s])(?:import|export)[^;"\']*?from\s*"([^"]+)"'
     for file in page.STATIC.rglob("*.js"):
         text = file.read_text(encoding="utf-8")
-        found = re.findall(r'(?:^|[;}\s])(?:import|export)[^;"\']*?from\s*"([^"]+)"', text) + re.findall(
-            r'import\("([^"]+)"\)', text
-        )
+        found = re.findall(static, text) + re.findall(r'import\("([^"]+)"\)', text)
         for goal in found:
             assert goal.startswith("."), f"{file.name} imports {goal}: bare names need an import map"
             assert (file.parent / goal).is_file(), f"{file.name} imports {goal}"
@@ -107,16 +105,9 @@ def test_what_is_vendored_is_listed_licensed_and_named() -> None:
 
 def test_no_module_of_ours_parses_html_or_evaluates() -> None:
     """The sanitiser is the only one that may; the policy would stop the others, and this says where they are."""
+    parsing = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "srcdoc", "eval(", "new Function")
     for file in page.STATIC.glob("*.js"):
         text = re.sub(r"(?m)//.*$", "", file.read_text(encoding="utf-8"))
-        for word in (
-            "innerHTML",
-            "outerHTML",
-            "insertAdjacentHTML",
-            "document.write",
-            "eval(",
-            "new Function",
-            "srcdoc",
-        ):
+        for word in parsing:
             assert word not in text, f"{file.name}: {word}"
         assert "localStorage" not in text or file.name == "app.js", "only the theme is kept"

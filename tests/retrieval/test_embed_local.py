@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from understudy.errors import Unavailable
 from understudy.retrieval import embed_local
-from understudy.retrieval.embed_child import WINDOW, windows
+from understudy.retrieval.embed_child import NICE, WINDOW, windows
 from understudy.retrieval.embed_local import DIMENSIONS, PORTION, LocalEmbedder, portions
 
 NEAR = 0.6
@@ -80,6 +80,13 @@ async def test_somebody_who_waits_goes_before_the_crowd(embedder: LocalEmbedder)
     await embedder.embed(["a query"], urgent=True)
     assert not crowd.done()
     assert len(await crowd) == 60
+
+
+@with_the_others
+async def test_embedding_gives_way_to_the_servers_own_work(embedder: LocalEmbedder) -> None:
+    await embedder.embed(["warm"])
+    for child in _children(embedder):
+        assert os.getpriority(os.PRIO_PROCESS, child) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
 
 
 @with_the_others

@@ -28,14 +28,14 @@ def settled(server: Server) -> dict[str, Any]:
 
 
 def test_health_says_that_the_jail_holds(make_sandbox: MakeSandbox, make_server: MakeServer) -> None:
-    server = make_server()
+    server = make_server(UNDERSTUDY_SANDBOX="auto")
     assert settled(server) == {"state": "ok", "kind": "bubblewrap"}
     assert "code interpreter: ok" in server.stderr
     assert not [process for process in below(server.pid) if "bwrap" in command(process)]  # nobody has asked for code
 
 
 def test_health_says_what_is_missing_and_the_rest_works(make_server: MakeServer, tmp_path: Path) -> None:
-    server = make_server(UNDERSTUDY_SANDBOX_DIR=str(tmp_path))
+    server = make_server(UNDERSTUDY_SANDBOX="auto", UNDERSTUDY_SANDBOX_DIR=str(tmp_path))
     told = settled(server)
     assert told["state"] == "off"
     assert "understudy sandbox setup" in told["why"] or "bubblewrap" in told["why"] or "Linux" in told["why"]

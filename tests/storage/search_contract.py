@@ -15,7 +15,7 @@ from understudy.errors import NotFound
 from understudy.ids import new_id
 from understudy.storage import chunks, vectors
 from understudy.storage.base import Store
-from understudy.storage.chunks import IndexedFile, StoredChunk
+from understudy.storage.chunks import Cut, IndexedFile, StoredChunk
 from understudy.storage.search import IndexedStore, KeywordIndex, VectorIndex
 
 OTHER = "proj_other"
@@ -38,7 +38,7 @@ async def put(
     """Index a file whose passages have these terms; return their keys."""
     made = [passage(text, place, store_id, file_id) for place, text in enumerate(texts)]
     await store.write(lambda c: chunks.begin_file(c, IndexedFile(project, store_id, file_id, 1, None)))
-    await store.write(lambda c: chunks.add(c, keywords, project, made, texts))
+    await store.write(lambda c: chunks.add(c, keywords, project, made, [Cut(text) for text in texts]))
     return [key for key, _ in await store.read(lambda c: chunks.keyed(c, store_id, file_id, 0, 1000))]
 
 
@@ -52,7 +52,7 @@ class PassagesAreKept:
     async def test_a_passage_is_returned_as_it_was_added(self, store: Store, keywords: KeywordIndex) -> None:
         made = [passage("첫 번째", 0), passage("second", 1)]
         await store.write(lambda c: chunks.begin_file(c, IndexedFile(PROJECT, "vs_1", "file-1", 1, None)))
-        await store.write(lambda c: chunks.add(c, keywords, PROJECT, made[::-1], ["b", "a"]))
+        await store.write(lambda c: chunks.add(c, keywords, PROJECT, made[::-1], [Cut("b"), Cut("a")]))
         assert await store.read(lambda c: chunks.in_order(c, "vs_1", "file-1")) == made
         assert await store.read(lambda c: chunks.in_order(c, "vs_1", "file-1", first=1)) == made[1:]
         assert await store.read(lambda c: chunks.get(c, "vs_1", "file-1", made[1].id)) == made[1]
@@ -154,7 +154,7 @@ class PassagesAreFoundByTheirTerms:
     async def test_by_their_new_terms_when_they_are_cut_anew(self, store: Store, keywords: KeywordIndex) -> None:
         keys = await put(store, keywords, "cat", "dog dog")
         file = IndexedFile(PROJECT, "vs_1", "file-1", 2, None)
-        await store.write(lambda c: chunks.recut(c, keywords, file, keys, ["mouse", "rat cat rat"]))
+        await store.write(lambda c: chunks.recut(c, keywords, file, keys, [Cut("mouse"), Cut("rat cat rat")]))
         assert await self.find(store, keywords, "dog") == []
         assert await self.find(store, keywords, "cat") == [keys[1]]
         assert (await known(store)).terms == 4

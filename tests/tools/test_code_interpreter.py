@@ -227,3 +227,9 @@ async def test_two_threads_have_sessions_of_their_own(bench: Bench) -> None:
         KEY: ["a = 1"],
         f"{PROJECT}/thread_2": ["a"],
     }
+
+
+async def test_a_threads_session_ends_with_its_thread(bench: Bench) -> None:
+    await bench.call("a = 1")
+    await bench.tool.forget(PROJECT, "thread_1")
+    assert bench.sandbox.sessions == {}

@@ -1,6 +1,6 @@
 """What a client may do with runs: start, answer, cancel. Each is one transaction, then its events, then the job."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -36,18 +36,32 @@ class Started:
     events: Subscription
 
 
+Forget = Callable[[str, str], Awaitable[None]]
+"""Lets go of what is kept for a thread, given as project and id, that is no more."""
+
+
 class RunService:
     """Runs, as requests see them."""
 
     def __init__(
-        self, store: Store, bus: Bus, routes: Routes, clock: Clock, *, run_expiry_s: int, most_queued: int = 10_000
+        self,
+        store: Store,
+        bus: Bus,
+        routes: Routes,
+        clock: Clock,
+        *,
+        run_expiry_s: int,
+        most_queued: int = 10_000,
+        forget: Forget | None = None,
     ) -> None:
+        """`forget`: what else has to happen once a thread is deleted."""
         self._store = store
         self._bus = bus
         self._routes = routes
         self._clock = clock
         self._run_expiry_s = run_expiry_s
         self._backlog = Backlog(bus, most_queued)
+        self._forget = forget
 
     async def start(
         self,
@@ -165,6 +179,8 @@ class RunService:
         if holder is not None:
             await self._bus.signal(holder.id)
             await self._bus.forget(holder.id)
+        if self._forget is not None:
+            await self._forget(project, thread_id)
 
     # --- beginnings --------------------------------------------------------------------------------------------------
 

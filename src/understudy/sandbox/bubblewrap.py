@@ -9,12 +9,13 @@ import logging
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -56,7 +57,7 @@ class BubblewrapSandbox:
         self._settings = settings
         self._launchers = ThreadPoolExecutor(_LAUNCHERS, "sandbox launcher")  # the kernel ends jails with their thread
         self._launching: set[asyncio.Future[Jail]] = set()
-        self._begun: set[subprocess.Popen[bytes]] = set()
+        self._begun: set[socket.socket] = set()
         self._watchdog = Watchdog()
         self._pool = Pool(self._start, settings.size)
         self._walls: Walls | None = None
@@ -112,8 +113,9 @@ class BubblewrapSandbox:
         await self._pool.aclose()
         self._launchers.shutdown(wait=False, cancel_futures=True)
         while self._launching:  # the interpreter does not end before its launchers do
-            for process in list(self._begun):
-                process.kill()
+            for connection in list(self._begun):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
             await asyncio.wait(self._launching, timeout=_POLL_S)
 
     # --- is it on -------------------------------------------------------------------------------------------------

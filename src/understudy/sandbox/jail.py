@@ -182,10 +182,12 @@ def _files() -> dict[str, bytes]:
 # --- start --------------------------------------------------------------------------------------------------------
 
 
-def launch(walls: Walls, begun: "set[subprocess.Popen[bytes]]", *, rehearse: bool = False) -> Jail:
+def launch(walls: Walls, begun: set[socket.socket], *, rehearse: bool = False) -> Jail:
     """Start a jail and wait until its worker is there. Raises JailFailed.
 
-    `begun` holds its process for as long as it is waited for: whoever kills that ends the wait.
+    `begun` holds its connection for as long as it is waited for. Whoever shuts that down ends the wait: the worker
+    ends when it finds the wire broken. To kill bubblewrap while it builds could leave the half of it behind that waits
+    for the other.
     To `rehearse` is to import what most code needs while there is nothing else to do.
     """
     with ExitStack() as ours, ExitStack() as theirs:
@@ -199,13 +201,15 @@ def launch(walls: Walls, begun: "set[subprocess.Popen[bytes]]", *, rehearse: boo
         words = _held(b"".join(word.encode() + b"\0" for word in arguments(walls, passed)), theirs)
         process = _start(walls, words, end.fileno(), output_end, [*passed.values()])
         theirs.close()
-        begun.add(process)
+        begun.add(connection)
         try:
             jail = _introduce(process, connection, output, info, _start_message(walls.limits, rehearse))
         except (OSError, ValueError, EOFError):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
             raise JailFailed(_last_words(process, output)) from None
         finally:
-            begun.discard(process)
+            begun.discard(connection)
         ours.pop_all()
         os.close(info)
         os.set_blocking(output, False)
@@ -301,6 +305,8 @@ def _read(fd: int) -> bytes:
 
 
 def _last_words(process: "subprocess.Popen[bytes]", output: int) -> str:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(START_S)
     process.kill()
     process.wait()
     end, words = time.monotonic() + 1, b""

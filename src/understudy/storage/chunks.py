@@ -45,6 +45,14 @@ class IndexedFile:
     embedder: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What a passage is found and judged by: its terms, with spaces between, and the script that it is in."""
+
+    terms: str
+    script: str | None = None
+
+
 _FIELDS = ("id", "vector_store_id", "file_id", "place", "text", "start", "end", "page", "heading", "tokens")
 _COLUMNS = [chunks.c[name] for name in _FIELDS]
 
@@ -114,18 +122,18 @@ def forget_file(connection: Connection, vector_store_id: str, file_id: str) -> N
 
 
 def add(
-    connection: Connection, keywords: KeywordIndex, project: str, new: Sequence[StoredChunk], terms: Sequence[str]
+    connection: Connection, keywords: KeywordIndex, project: str, new: Sequence[StoredChunk], cut: Sequence[Cut]
 ) -> None:
-    """Add passages of one file, with their terms, after `begin_file`."""
+    """Add passages of one file, after `begin_file`."""
     if not new:
         return
     rows = [
         {name: getattr(chunk, name) for name in _FIELDS}
-        | {"project": project, "heading": list(chunk.heading), "terms": cut}
-        for chunk, cut in zip(new, terms, strict=True)
+        | {"project": project, "heading": list(chunk.heading), "terms": one.terms, "script": one.script}
+        for chunk, one in zip(new, cut, strict=True)
     ]
     added = connection.execute(insert(chunks).returning(chunks.c.key, sort_by_parameter_order=True), rows).scalars()
-    passages = [Passage(key, cut) for key, cut in zip(added, terms, strict=True)]
+    passages = [Passage(key, one.terms) for key, one in zip(added, cut, strict=True)]
     number = _number(connection, new[0].vector_store_id)
     keywords.add(connection, number, passages)
     _count(connection, number, passages, 1)
@@ -144,16 +152,17 @@ def remove(connection: Connection, keywords: KeywordIndex, vector_store_id: str,
 
 
 def recut(
-    connection: Connection, keywords: KeywordIndex, file: IndexedFile, keys: Sequence[int], terms: Sequence[str]
+    connection: Connection, keywords: KeywordIndex, file: IndexedFile, keys: Sequence[int], cut: Sequence[Cut]
 ) -> None:
     """Give passages other terms."""
-    known = terms_by_key(connection, keys)
-    old = [Passage(key, known[key]) for key in keys if key in known]
-    new = [Passage(key, cut) for key, cut in zip(keys, terms, strict=True) if key in known]
+    known = cut_by_key(connection, keys)
+    there = [(key, one) for key, one in zip(keys, cut, strict=True) if key in known]
+    old = [Passage(key, known[key].terms) for key, _ in there]
+    new = [Passage(key, one.terms) for key, one in there]
     number = _number(connection, file.vector_store_id)
     keywords.remove(connection, number, old)
-    for passage in new:
-        connection.execute(update(chunks).where(chunks.c.key == passage.key).values(terms=passage.terms))
+    for key, one in there:
+        connection.execute(update(chunks).where(chunks.c.key == key).values(terms=one.terms, script=one.script))
     keywords.add(connection, number, new)
     _count(connection, number, old, -1)
     _count(connection, number, new, 1)
@@ -165,7 +174,7 @@ def _number(connection: Connection, vector_store_id: str) -> int:
 
 
 def _count(connection: Connection, store: int, passages: Sequence[Passage], sign: int) -> None:
-    terms = sum(len(passage.terms.split()) for passage in passages)
+    terms = sum(passage.terms.count(" ") + 1 for passage in passages if passage.terms)
     values = {
         "chunks": indexed_stores.c.chunks + sign * len(passages),
         "terms": indexed_stores.c.terms + sign * terms,
@@ -209,12 +218,12 @@ def by_key(connection: Connection, keys: Collection[int]) -> dict[int, StoredChu
     return found
 
 
-def terms_by_key(connection: Connection, keys: Collection[int]) -> dict[int, str]:
-    """Return the terms of passages, with spaces between, by their keys."""
-    found: dict[int, str] = {}
+def cut_by_key(connection: Connection, keys: Collection[int]) -> dict[int, Cut]:
+    """Return the terms and scripts of passages, by their keys."""
+    found: dict[int, Cut] = {}
     for some in _slices(keys):
-        query = select(chunks.c.key, chunks.c.terms).where(chunks.c.key.in_(some))
-        found.update({row.key: row.terms for row in connection.execute(query)})
+        query = select(chunks.c.key, chunks.c.terms, chunks.c.script).where(chunks.c.key.in_(some))
+        found.update({row.key: Cut(row.terms, row.script) for row in connection.execute(query)})
     return found
 
 

@@ -201,6 +201,7 @@ chunks = Table(
     Column("tokens", Integer, nullable=False),
     Column("text", Text, nullable=False),
     Column("terms", Text, nullable=False),  # cut by `retrieval.terms`, repetitions included
+    Column("script", String(16)),  # as `retrieval.fuse` tells it
     UniqueConstraint("vector_store_id", "file_id", "place", name="chunks_order"),
 )
 

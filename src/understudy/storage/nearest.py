@@ -5,6 +5,7 @@ that are read anew for each search, a piece at a time. What is in memory is brou
 store's generation as the same transaction sees it.
 """
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
@@ -61,6 +62,9 @@ class Nearest:
 
     def __init__(self, max_bytes: int = 512 * MiB) -> None:
         """`max_bytes` bounds what stays in memory between searches, of all stores together."""
+        # Read when numpy is first imported. Products here wait for memory, not for processors; more threads only take
+        # buffers of 30 MB each, and wait for each other on a busy machine.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         self._max_bytes = max_bytes
         self._loaded: OrderedDict[int, _Loaded] = OrderedDict()
         self._lock = threading.Lock()
@@ -210,7 +214,7 @@ def _cosines(part: _Part, queries: Sequence[bytes]) -> "Floats":
     import numpy as np
 
     asked = np.frombuffer(b"".join(queries), dtype="<f4").reshape(len(queries), -1)
-    found: Floats = asked @ part.rows.T
+    found: Floats = (part.rows @ asked.T).T
     return found
 
 

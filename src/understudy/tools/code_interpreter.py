@@ -111,9 +111,13 @@ class CodeInterpreter:
         except (Unavailable, NoRoom) as problem:
             return ToolOutput({"input": code, "outputs": []}, f"Error: {problem}")
 
+    async def forget(self, project: str, thread_id: str) -> None:
+        """End the session of a thread that is no more."""
+        await self._sandbox.end(_key(project, thread_id))
+
     async def _run(self, code: str, session: ToolSession) -> ToolOutput:
         run, shown = session.run, _Shown()
-        async with self._sandbox.session(f"{run.project}/{run.thread_id}") as python:
+        async with self._sandbox.session(_key(run.project, run.thread_id)) as python:
             restarted = python.is_new and (python.restarted or session.used_before)
             await self._place_files(python, session)
             result = await self._follow(python, code, run.project, shown, session.tell)
@@ -186,6 +190,10 @@ class CodeInterpreter:
             kept[MADE_FILES + made.name] = file.id
             self._placed.setdefault(python, set()).add(file.id)
         return kept
+
+
+def _key(project: str, thread_id: str) -> str:
+    return f"{project}/{thread_id}"
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:

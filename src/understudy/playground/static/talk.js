@@ -40,12 +40,26 @@ export function useTalk(threadId, onThread) {
   const reading = useRef(null);
   const shown = useRef(null);
 
+  /** A run that is not known yet is called off as soon as it is. */
+  const stopWanted = useRef(false);
+  const cancel = (run) => {
+    stopWanted.current = false;
+    if (FINAL.has(run.status) || run.status === "cancelling") return;
+    api.post(`threads/${run.thread_id}/runs/${run.id}/cancel`).then(
+      (changed) => put({ name: "thread.run.cancelling", data: changed }),
+      (error) => put({ name: "error", data: error }),
+    );
+  };
+
   const consume = useCallback(async (method, path, body) => {
     reading.current?.abort();
     const here = (reading.current = new AbortController());
     setBusy(true);
     try {
-      for await (const event of api.events(method, path, body, here.signal)) put(event);
+      for await (const event of api.events(method, path, body, here.signal)) {
+        put(event);
+        if (stopWanted.current && event.data.object === "thread.run") cancel(event.data);
+      }
     } catch (error) {
       if (error.name !== "AbortError") put({ name: "error", data: error });
     } finally {
@@ -71,7 +85,9 @@ export function useTalk(threadId, onThread) {
   useEffect(() => () => reading.current?.abort(), []);
 
   const begin = async (assistantId, messages) => {
-    setState((old) => ({ ...old, error: null }));
+    stopWanted.current = false;
+    setState((old) => ({ ...old, run: null, error: null }));
+    setBusy(true);
     try {
       let id = shown.current;
       if (!id) {
@@ -85,16 +101,17 @@ export function useTalk(threadId, onThread) {
       }
       await consume("POST", `threads/${id}/runs`, { assistant_id: assistantId });
     } catch (error) {
+      setBusy(false);
       put({ name: "error", data: error });
     }
   };
   const { run } = state;
   const path = run && `threads/${run.thread_id}/runs/${run.id}`;
   const submit = (outputs) => consume("POST", `${path}/submit_tool_outputs`, { tool_outputs: outputs });
-  const stop = () => api.post(`${path}/cancel`).then(
-    (changed) => put({ name: "thread.run.cancelling", data: changed }),
-    (error) => put({ name: "error", data: error }),
-  );
+  const stop = () => {
+    if (run) cancel(run);
+    else stopWanted.current = true;
+  };
   const rerun = async (assistantId, from, text) => {
     const before = state.items.filter((item) => item.kind === "message").map((item) => item.message);
     const kept = before.slice(0, before.findIndex((message) => message.id === from.id)).filter((message) => textOf(message) || message.role === "user");

@@ -77,7 +77,7 @@ function toolSpan(step, start, next, run) {
 }
 
 function Bar({ part, start, end }) {
-  const scale = (moment) => `${(100 * (moment - start)) / (end - start)}`;
+  const scale = (moment) => (100 * (moment - start)) / Math.max(end - start, 0.001);
   const x = scale(part.start);
   const width = Math.max(0.6, scale(part.end) - x);
   return html`<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">

@@ -52,6 +52,7 @@ def _passages() -> None:
         sa.Column("tokens", sa.Integer(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("terms", sa.Text(), nullable=False),
+        sa.Column("script", sa.String(length=16), nullable=True),
         sa.PrimaryKeyConstraint("key"),
         sa.UniqueConstraint("vector_store_id", "file_id", "place", name="chunks_order"),
     )
