@@ -179,6 +179,14 @@ async def test_each_query_brings_in_its_own(index: Index) -> None:
     assert len(await index.search(PROJECT, ["vs_1"], ["cat", "ship", "tax"], limit=2)) == 2
 
 
+async def test_a_page_for_a_query_is_no_trouble(index: Index) -> None:
+    await index.add(PROJECT, "vs_1", "file-1", cut(CAT, SHIP, TAX))
+    page = "The sleeping cat. " + " ".join(f"word{number} 단어{number}" for number in range(20_000))
+    assert (await found(index, page, limit=1)) in ([CAT], [])
+    assert (await index.search(PROJECT, ["vs_1"], [page]))[0].text == CAT
+    assert await index.search(PROJECT, ["vs_1"], ["", "?!"], limit=1)
+
+
 async def test_stores_are_searched_together_and_a_file_in_two_is_found_twice(index: Index) -> None:
     await index.add(PROJECT, "vs_1", "file-1", cut(CAT, SHIP))
     await index.add(PROJECT, "vs_2", "file-1", cut(CAT, TAX))

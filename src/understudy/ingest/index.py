@@ -33,6 +33,8 @@ WRITTEN_AT_ONCE = 64
 REMOVED_AT_ONCE = 256
 RERANKED = 50
 """Hits that a reranker is shown."""
+MOST_WORDS = 64
+"""Of a query that are looked for: somebody may paste a whole page."""
 HEADING_WEIGHT = 2
 """How many times the words of a passage's heading count beside those of its text: chosen in `bench/retrieval`."""
 CANDIDATES = 100
@@ -284,7 +286,8 @@ class Index:
                 made = await self._embedder.embed(queries, urgent=True)
             except Unavailable as fault:
                 log.warning("searching by words alone: %s", fault)
-        return [_Query(text, query_terms(text), vector) for text, vector in zip(queries, made, strict=True)]
+        wanted = [query_terms(text)[:MOST_WORDS] for text in queries]
+        return [_Query(*parts) for parts in zip(queries, wanted, made, strict=True)]
 
     def _find(
         self, connection: Connection, project: str, store_ids: Sequence[str], asked: list[_Query], only: Places | None

@@ -58,24 +58,19 @@ def scores(wanted: Wanted, passages: Mapping[int, str], statistics: Statistics) 
 
     1 would be a passage that is full of every word of the query: the sum is divided by the most it could be.
     """
-    words = [(readings, rarity(statistics, readings)) for readings in wanted]
-    most = sum(weight for _, weight in words) * (K1 + 1)
-    if not most:
-        return dict.fromkeys(passages, 0.0)
-    looked_for = {term for readings in wanted for term in readings}
-    found: dict[int, float] = {}
+    known = [[term for term in readings if statistics.frequencies.get(term)] for readings in wanted]
+    weights = [rarity(statistics, readings) * (K1 + 1) for readings in wanted]
+    words = [([_shape(term) for term in some], weight) for some, weight in zip(known, weights, strict=True) if some]
+    most, mean = sum(weights), statistics.mean_length
+    found = dict.fromkeys(passages, 0.0)
     for key, text in passages.items():
         apart = f" {text.replace(' ', '  ')} "  # so that each term has spaces of its own; counting strings is quickest
-        counts = {term: apart.count(_shape(term)) for term in looked_for}
-        length = 1 - B + B * (text.count(" ") + 1) / statistics.mean_length
-        found[key] = sum(_share(counts, readings, length) * weight for readings, weight in words) / most
+        length = K1 * (1 - B + B * (text.count(" ") + 1) / mean)
+        for shapes, weight in words:
+            if count := sum(map(apart.count, shapes)):
+                found[key] += weight / most * count / (count + length)
     return found
 
 
 def _shape(term: str) -> str:
     return f" {term.removesuffix(ANY_END)}" if term.endswith(ANY_END) else f" {term} "
-
-
-def _share(counts: Mapping[str, int], readings: tuple[str, ...], length: float) -> float:
-    count = sum(counts[term] for term in readings)
-    return count * (K1 + 1) / (count + K1 * length)
