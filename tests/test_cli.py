@@ -77,6 +77,7 @@ def serving(environment: Mapping[str, str]) -> Iterator[Serving]:
 def test_help_lists_the_commands_and_loads_nothing_heavy(environment: Mapping[str, str]) -> None:
     assert set(re.findall(r"^  (\w+)  ", run(environment, "--help").stdout, re.M)) == {
         "backup",
+        "chat",
         "demo",
         "export",
         "import",

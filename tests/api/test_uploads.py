@@ -103,7 +103,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "Invalid 'filename': string too long. Expected a string with maximum length 255, "
         "but got a string with length 256 instead.",
     ),
-    "controls": ({"filename": "a\x00b"}, "Invalid 'filename': it has control characters; leave them out."),
+    "controls": ({"filename": "a\x01b"}, "Invalid 'filename': it has control characters; leave them out."),
     "a stranger": ({"colour": "red"}, "Unknown parameter: 'colour'."),
     "expiry": (
         {"expires_after": {"anchor": "created_at", "seconds": 1}},

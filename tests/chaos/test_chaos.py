@@ -7,6 +7,7 @@ from tests.chaos import trial
 from tests.harness.upstream import Upstream
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("seed", "max_retries"), [(4711, 0), (4712, 2)], ids=["no retries", "the SDK retries"])
 def test_a_few_faults(tmp_path: Path, upstream: Upstream, seed: int, max_retries: int) -> None:

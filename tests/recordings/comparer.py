@@ -54,6 +54,10 @@ class Comparison:
             text = text.replace(recorded, ours)
         return text
 
+    def _ours(self, recorded: Any) -> Any:
+        """Put our ids into a text in which recorded ones stand, such as code that opens a file."""
+        return self.translate(recorded) if isinstance(recorded, str) else recorded
+
     def compare(self, recorded: Any, ours: Any, where: str, polled: bool = False) -> None:
         if polled:
             recorded = _as_fast_as(recorded, ours)
@@ -81,7 +85,7 @@ class Comparison:
             self._walk_list(recorded, ours, where, place)
         elif isinstance(recorded, str) and _ID.match(recorded):
             self._walk_id(recorded, ours, where)
-        elif not place.varies and _unnumbered(recorded) != _unnumbered(ours):
+        elif not place.varies and _unnumbered(self._ours(recorded)) != _unnumbered(ours):
             self._differ(where, recorded, ours)
 
     def _walk_object(self, recorded: dict[str, Any], ours: dict[str, Any], where: str, place: "_Place") -> None:

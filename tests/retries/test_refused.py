@@ -56,6 +56,7 @@ class Api:
         server = SimpleNamespace(state=SimpleNamespace(services=self.services))
         scope = {
             "app": server,
+            "caller": SimpleNamespace(project="p"),
             "type": "http",
             "method": "POST",
             "path": "/v1/threads",
@@ -73,7 +74,7 @@ class Api:
             if early:
                 await Response(status_code=status)(scope, receive, send)
                 return
-            permission = await once(Request(scope, receive), self.services, "p")
+            permission = await once(Request(scope, receive))
             permission.changed = changes
             self.seen = permission.post
             if status == 500:
