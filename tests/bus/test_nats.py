@@ -22,7 +22,10 @@ from understudy.errors import ConfigurationError
 from understudy.protocol.events import Event
 
 # the client forgets a connection that broke without closing it
-pytestmark = pytest.mark.filterwarnings("ignore:.*StreamWriter.__del__:pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*StreamWriter.__del__:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.slow,  # seconds of waiting each; some fail on a busy machine, and are still to be mended
+]
 
 
 @pytest.fixture

@@ -22,7 +22,10 @@ from tests.harness.upstream import Upstream
 from tests.harness.wire import FINAL, Json, Wire
 from tests.sandbox.attacks import ATTACKS, BREACH, Attack
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.slow,  # minutes together; tests/sandbox/test_attacks.py has them all, in sessions of the sandbox
+]
 
 PATIENCE_S = 120.0
 SLOW = {  # they wait for a limit of time, or fill one of space
