@@ -18,6 +18,7 @@ from understudy.protocol.runs import usage
 from understudy.protocol.steps import RunStep
 
 USED = TokenUsage(7, 5, 3, 2)
+WITHOUT_NUL = st.characters(exclude_characters="\0", exclude_categories=["Cs"])  # it is left out of what a model says
 DONE = Finished("stop", USED)
 
 
@@ -207,8 +208,10 @@ def split(draw: st.DrawFn, text: str) -> list[str]:
 @st.composite
 def answers(draw: st.DrawFn) -> tuple[str, list[tuple[str, str]], list[Delta]]:
     """A narration, calls, and some way in which a model streams them."""
-    narration = draw(st.text(max_size=30))
-    calls = draw(st.lists(st.tuples(st.sampled_from(["f", "get_weather"]), st.text(max_size=20)), max_size=3))
+    narration = draw(st.text(WITHOUT_NUL, max_size=30))
+    calls = draw(
+        st.lists(st.tuples(st.sampled_from(["f", "get_weather"]), st.text(WITHOUT_NUL, max_size=20)), max_size=3)
+    )
     lanes: list[list[Delta]] = []
     for index, (name, arguments) in enumerate(calls):
         pieces = draw(split(arguments))
