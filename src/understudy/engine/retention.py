@@ -8,9 +8,9 @@ from functools import partial
 from sqlalchemy import Connection
 
 from understudy.ids import Clock
+from understudy.rounds import go_round
 from understudy.storage import threads
 from understudy.storage.base import Store
-from understudy.storage.faults import StorageFault
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +41,7 @@ class Retention:
 
     async def serve(self) -> None:
         """Go round until cancelled."""
-        while True:
-            try:
-                swept = await self.sweep()
-                if swept.deleted:
-                    log.info("deleted %d threads that were not used for %g days", swept.deleted, self._days)
-            except StorageFault as fault:
-                log.warning("old threads could not be deleted. %s", fault)
-            except Exception:
-                log.exception("old threads could not be deleted")
-            await asyncio.sleep(self._every_s)
+        await go_round(self.sweep, self._every_s, log, "old threads could not be deleted")
 
     async def sweep(self) -> Swept:
         """Go round once: first a tombstone, then, piece by piece, what was in the thread."""
@@ -63,9 +54,12 @@ class Retention:
             for thread_id in [*found.unused, *found.unemptied]:
                 swept.rows += await self._empty(thread_id)
             if found.last is None:
-                return swept
+                break
             after = found.last
             await asyncio.sleep(BREATH_S)
+        if swept.deleted:
+            log.info("deleted %d threads that were not used for %g days", swept.deleted, self._days)
+        return swept
 
     async def _empty(self, thread_id: str) -> int:
         total = 0

@@ -1,15 +1,14 @@
 """Looks after runs that nobody looks after: past their time, or held by nobody. Runs on every server."""
 
-import asyncio
 import logging
 
 from understudy.bus.base import Bus
 from understudy.engine.endings import end
 from understudy.ids import Clock
 from understudy.protocol.runs import RunStatus
+from understudy.rounds import go_round
 from understudy.storage import posts, runs
 from understudy.storage.base import Store
-from understudy.storage.faults import StorageFault
 from understudy.storage.runs import RunRecord
 
 log = logging.getLogger(__name__)
@@ -31,18 +30,7 @@ class Sweeper:
 
     async def serve(self) -> None:
         """Sweep until cancelled."""
-        complaint = ""
-        while True:
-            try:
-                await self.sweep()
-                complaint = ""
-            except StorageFault as fault:
-                if complaint != str(fault):  # once, not every two seconds for as long as a disk is full
-                    log.warning("the sweeper could not sweep. %s", fault)
-                complaint = str(fault)
-            except Exception:
-                log.exception("the sweeper could not sweep")
-            await asyncio.sleep(EVERY_S)
+        await go_round(self.sweep, EVERY_S, log, "the sweeper could not sweep")
 
     async def sweep(self) -> None:
         """Look once."""

@@ -3,13 +3,13 @@
 Another version of the terms, or another embedder, makes all files stale; they are found by their words meanwhile.
 """
 
-import asyncio
 import logging
 
-from understudy.errors import LeaseLost, Unavailable
+from understudy.errors import LeaseLost
 from understudy.ids import Clock
 from understudy.ingest.index import Index
 from understudy.ingest.intake import fence_of
+from understudy.rounds import go_round
 from understudy.storage import vector_store_files
 from understudy.storage.base import Store
 from understudy.storage.chunks import IndexedFile
@@ -32,25 +32,15 @@ class Reindexing:
 
     async def serve(self) -> None:
         """Go round until cancelled."""
-        complaint = ""
-        while True:
-            try:
-                if done := await self.sweep():
-                    log.info("%d files were indexed anew", done)
-                complaint = ""
-            except Unavailable as fault:
-                if complaint != str(fault):  # once, not at every round for as long as an embedder is off
-                    log.warning("files could not be indexed anew. %s", fault)
-                complaint = str(fault)
-            except Exception:
-                log.exception("files could not be indexed anew")
-            await asyncio.sleep(EVERY_S)
+        await go_round(self.sweep, EVERY_S, log, "files could not be indexed anew")
 
     async def sweep(self) -> int:
         """Go on until nothing is stale that is ours to mend; return how many files were. Raises Unavailable."""
         done = 0
         while mended := sum([await self._mend(file) for file in await self._index.stale()]):
             done += mended
+        if done:
+            log.info("%d files were indexed anew", done)
         return done
 
     async def _mend(self, file: IndexedFile) -> bool:

@@ -3,14 +3,13 @@
 Runs on every server. What it finds it enqueues; the workers do the rest.
 """
 
-import asyncio
 import logging
 
 from understudy.bus.base import Bus
 from understudy.ids import Clock
+from understudy.rounds import go_round
 from understudy.storage import vector_store_files, vector_stores
 from understudy.storage.base import Store
-from understudy.storage.faults import StorageFault
 
 log = logging.getLogger(__name__)
 
@@ -28,18 +27,7 @@ class FileSweeper:
 
     async def serve(self) -> None:
         """Sweep until cancelled."""
-        complaint = ""
-        while True:
-            try:
-                await self.sweep()
-                complaint = ""
-            except StorageFault as fault:
-                if complaint != str(fault):  # once, not every two seconds for as long as a disk is full
-                    log.warning("the sweeper of files could not sweep. %s", fault)
-                complaint = str(fault)
-            except Exception:
-                log.exception("the sweeper of files could not sweep")
-            await asyncio.sleep(EVERY_S)
+        await go_round(self.sweep, EVERY_S, log, "the sweeper of files could not sweep")
 
     async def sweep(self) -> None:
         """Look once."""

@@ -1,15 +1,14 @@
 """Removes what nobody needs any more: files and uploads past their hour, and bytes that no row owns."""
 
-import asyncio
 import logging
 from functools import partial
 
 from sqlalchemy import Connection
 
-from understudy.errors import Unavailable
 from understudy.files.base import FileStore
 from understudy.ids import Clock
 from understudy.ingest.files import SENDING_S, Files
+from understudy.rounds import go_round
 from understudy.storage import loose_bytes, uploads
 from understudy.storage.base import Store
 
@@ -30,18 +29,7 @@ class Upkeep:
 
     async def serve(self) -> None:
         """Go round until cancelled."""
-        complaint = ""
-        while True:
-            try:
-                await self.sweep()
-                complaint = ""
-            except Unavailable as fault:
-                if complaint != str(fault):  # once, not at every round for as long as a disk is full
-                    log.warning("files could not be swept. %s", fault)
-                complaint = str(fault)
-            except Exception:
-                log.exception("files could not be swept")
-            await asyncio.sleep(EVERY_S)
+        await go_round(self.sweep, EVERY_S, log, "files could not be swept")
 
     async def sweep(self) -> None:
         """Go round once."""
