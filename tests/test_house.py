@@ -38,8 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "retrieval": EVERYWHERE,
     "sandbox": EVERYWHERE,
     "tools": EVERYWHERE | {"sandbox.base"},
-    "engine": EVERYWHERE | {"storage", "bus.base", "inference.base", "tools"},
-    "ingest": EVERYWHERE | {"storage", "bus.base", "files", "retrieval", "tools"},
+    "workload": EVERYWHERE | {"bus.base"},
+    "engine": EVERYWHERE | {"storage", "bus.base", "workload", "inference.base", "tools"},
+    "ingest": EVERYWHERE | {"storage", "bus.base", "workload", "files", "retrieval", "tools"},
     "api": EVERYWHERE | {"engine", "ingest", "storage", "files", "bus.base", "inference.base"},  # the ports: as types
     "playground": {"protocol"},
     "config": EVERYWHERE | {"config_file", "config_values", "inference"},

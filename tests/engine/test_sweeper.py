@@ -43,7 +43,7 @@ async def test_the_model_of_an_expired_run_is_stopped(house: House) -> None:
     house.clock.advance(600)
     await house.sweeper.sweep()
     async with asyncio.timeout(SOON_S):
-        await asyncio.gather(*worker._tasks)
+        await asyncio.gather(*worker._load.tasks)
     assert house.model.aborted == 1
 
 
@@ -96,9 +96,9 @@ async def test_a_found_job_is_not_enqueued_at_every_look(house: House) -> None:
 async def test_a_cancellation_whose_worker_died_is_carried_out(house: House) -> None:
     worker = house.work()
     started = await speaking_run(house, asyncio.Event())
-    for task in [*house.tasks, *worker._tasks]:
+    for task in [*house.tasks, *worker._load.tasks]:
         task.cancel()
-    await asyncio.gather(*house.tasks, *worker._tasks, return_exceptions=True)
+    await asyncio.gather(*house.tasks, *worker._load.tasks, return_exceptions=True)
     await house.cancel(started.run)
     house.clock.advance(LEASE_S + 1)
     await house.sweeper.sweep()

@@ -164,22 +164,22 @@ async def test_a_worker_with_too_much_to_do_does_not_take_its_own_run_over(house
 
 async def test_a_lost_lease_stops_the_model(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The renewal finds it out, though no signal came; and it does not disturb the new holder."""
-    monkeypatch.setattr("understudy.engine.worker.RENEWALS_PER_LEASE", 800)
+    monkeypatch.setattr("understudy.workload.RENEWALS_PER_LEASE", 800)
     started = await house.start()
     worker, hanging = await hang(house, started, asyncio.Event())
     other_gate = asyncio.Event()
     house.clock.advance(LEASE_S + 1)
     other, _ = await hang(house, started, other_gate)
-    renewing = asyncio.create_task(worker._keep_leases())
+    renewing = asyncio.create_task(worker._load.keep_leases())
     await asyncio.wait_for(hanging, SOON_S)
     renewing.cancel()
     assert house.model.aborted == 1
-    assert len(other._held) == 1
+    assert len(other._load.held) == 1
     other_gate.set()
 
 
 async def test_leases_are_renewed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.engine.worker.RENEWALS_PER_LEASE", 800)
+    monkeypatch.setattr("understudy.workload.RENEWALS_PER_LEASE", 800)
     house.work()
     started = await speaking_run(house, asyncio.Event())
     house.clock.advance(5)
@@ -210,7 +210,7 @@ async def test_a_stopping_server_begins_nothing_new(house: House) -> None:
     await worker.stop()
     await asyncio.wait_for(serving, SOON_S)
     assert [(await house.run(each.run.id)).status for each in (first, second)] == ["in_progress", "queued"]
-    assert not worker._tasks
+    assert not worker._load.tasks
 
 
 async def test_a_forced_tool_is_forced_again_after_a_take_over(house: House) -> None:

@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from sqlalchemy import Connection
@@ -21,23 +20,14 @@ from understudy.storage import runs
 from understudy.storage.base import Store
 from understudy.storage.faults import StorageFault
 from understudy.storage.runs import RunRecord
+from understudy.workload import Held, Workload
 
 log = logging.getLogger(__name__)
 
 UNKNOWN: LastError = {"code": "server_error", "message": "Sorry, something went wrong."}
-RENEWALS_PER_LEASE = 3
 RENEWED_AT_ONCE = 50
-STOP_S = 1.5
 CALL_OFF_S = 1.0
 """How long a drive that is called off may take to let go of its upstream."""
-
-
-@dataclass(slots=True, eq=False)
-class _Held:
-    """A run that is being worked on; `lost` once its lease could not be renewed."""
-
-    run: RunRecord
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Worker:
@@ -52,49 +42,16 @@ class Worker:
         self._clock = clock
         self._name = name
         self._lease_s = lease_s
-        self._slots = asyncio.Semaphore(concurrency)
-        self._held: set[_Held] = set()
         self._attended: set[tuple[str, int]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._load = Workload(bus, "runs", "a run", self._work, self._renew, lease_s=lease_s, concurrency=concurrency)
 
     async def serve(self) -> None:
         """Take jobs until the bus closes."""
-        async with asyncio.TaskGroup() as group:
-            renewing = group.create_task(self._keep_leases())
-            async for run_id in self._jobs():
-                task = asyncio.create_task(self._work(run_id), name=f"run {run_id}")
-                self._tasks.add(task)
-                task.add_done_callback(self._done)
-            renewing.cancel()
-
-    async def _jobs(self) -> AsyncGenerator[str, None]:
-        """Take a job only when there is room for it: what waits may be another worker's."""
-        async with aclosing(self._bus.jobs()) as jobs:
-            while True:
-                await self._slots.acquire()
-                run_id = await anext(jobs, None)
-                if run_id is None or self._stopping:
-                    return
-                yield run_id
+        await self._load.serve()
 
     async def stop(self) -> None:
-        """Hand back what is under way, at once: whoever takes it over need not wait for the lease to lapse."""
-        self._stopping = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_S)  # a disk that hangs must not hold up the goodbyes
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._slots.release()
-        if task.cancelled() or (failure := task.exception()) is None:
-            return
-        if isinstance(failure, StorageFault):
-            log.warning("a run could not be brought to rest; the sweeper will. %s", failure)
-        else:
-            log.error("a run could not be brought to rest; the sweeper will", exc_info=failure)
+        """Hand back what is under way, at once."""
+        await self._load.stop()
 
     async def _work(self, run_id: str) -> None:
         logs.tag(run_id=run_id)
@@ -131,24 +88,19 @@ class Worker:
 
     async def _attend(self, run: RunRecord, signal: Signal) -> None:
         """Drive a run, and let go of it the moment it is no longer ours."""
-        held = _Held(run)
-        self._held.add(held)
         self._attended.add((run.id, run.attempt))
         driving = asyncio.ensure_future(self._drive(run))
-        called_off = {asyncio.ensure_future(signal.wait()), asyncio.ensure_future(held.lost.wait())}
         try:
-            await asyncio.wait({driving, *called_off}, return_when=asyncio.FIRST_COMPLETED)
-            await _call_off(driving)
-            if not _has_rested(driving):
-                await self._settle(run)
+            with self._load.hold(run) as held:
+                await held.watch(driving, signal)
+                await _call_off(driving)
+                if not _has_rested(driving):
+                    await self._settle(run)
         except asyncio.CancelledError:
             await _call_off(driving)
             await self._hand_back(run)
             raise
         finally:
-            for waiting in called_off:
-                waiting.cancel()
-            self._held.discard(held)
             self._attended.discard((run.id, run.attempt))
 
     async def _drive(self, run: RunRecord) -> bool:
@@ -202,32 +154,14 @@ class Worker:
             await self._store.write(lambda connection: runs.hand_back(connection, run))
             await self._bus.enqueue(run.id)
 
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease_s / RENEWALS_PER_LEASE)
-            everything = list(self._held)
-            if not everything:
-                continue
-            try:
-                lost = await self._renew(everything)
-            except StorageFault as fault:
-                log.warning("leases could not be renewed. %s", fault)
-                continue
-            except Exception:
-                log.exception("leases could not be renewed")
-                continue
-            for held in everything:
-                if held.run.id in lost:
-                    held.lost.set()  # not through the bus: whoever has the run now would hear it too
-
-    async def _renew(self, held: Sequence[_Held]) -> set[str]:
+    async def _renew(self, held: Sequence[Held[RunRecord]]) -> list[Held[RunRecord]]:
         """Renew in batches: one that meets many commits of the same runs would often have to be made anew."""
         lost: set[str] = set()
         for batch in (held[start : start + RENEWED_AT_ONCE] for start in range(0, len(held), RENEWED_AT_ONCE)):
-            mine = [each.run for each in batch]
+            mine = [each.record for each in batch]
             until = self._clock.now() + self._lease_s
             lost |= await self._store.write(partial(runs.renew_all, held=mine, lease_until=until))
-        return lost
+        return [each for each in held if each.record.id in lost]
 
 
 def _has_rested(driving: asyncio.Future[bool]) -> bool:

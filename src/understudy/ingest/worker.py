@@ -6,9 +6,8 @@ that names only a store removes all that is left of that.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -22,12 +21,11 @@ from understudy.storage import vector_store_files, vector_stores
 from understudy.storage.base import Store
 from understudy.storage.faults import StorageFault
 from understudy.storage.vector_store_files import FileRecord
+from understudy.workload import Held, Workload
 
 log = logging.getLogger(__name__)
 
 MAX_TRIES = 3
-RENEWALS_PER_LEASE = 3
-STOP_S = 1.5
 UNKNOWN: FileError = {"code": "server_error", "message": "Sorry, something went wrong while the file was read."}
 GIVEN_UP: FileError = {
     "code": "server_error",
@@ -51,14 +49,6 @@ class Intake(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class _Held:
-    """A file that is being worked on; `lost` once its lease could not be renewed."""
-
-    file: FileRecord
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class FileWorker:
     """One of possibly many; `name` tells it from the others."""
 
@@ -71,48 +61,15 @@ class FileWorker:
         self._clock = clock
         self._name = name
         self._lease_s = lease_s
-        self._slots = asyncio.Semaphore(concurrency)
-        self._held: set[_Held] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._load = Workload(bus, "files", "a file", self._work, self._renew, lease_s=lease_s, concurrency=concurrency)
 
     async def serve(self) -> None:
         """Take jobs until the bus closes."""
-        async with asyncio.TaskGroup() as group:
-            renewing = group.create_task(self._keep_leases())
-            async for job in self._jobs():
-                task = asyncio.create_task(self._work(job), name=f"file {job}")
-                self._tasks.add(task)
-                task.add_done_callback(self._done)
-            renewing.cancel()
-
-    async def _jobs(self) -> AsyncGenerator[str, None]:
-        """Take a job only when there is room for it: what waits may be another worker's."""
-        async with aclosing(self._bus.jobs("files")) as jobs:
-            while True:
-                await self._slots.acquire()
-                job = await anext(jobs, None)
-                if job is None or self._stopping:
-                    return
-                yield job
+        await self._load.serve()
 
     async def stop(self) -> None:
-        """Hand back what is under way, at once: whoever takes it over need not wait for the lease to lapse."""
-        self._stopping = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_S)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._slots.release()
-        if task.cancelled() or (failure := task.exception()) is None:
-            return
-        if isinstance(failure, Unavailable):
-            log.warning("a file could not be brought to an end; the sweeper will have it tried again. %s", failure)
-        else:
-            log.error("a file could not be brought to an end; the sweeper will see to it", exc_info=failure)
+        """Hand back what is under way, at once."""
+        await self._load.stop()
 
     async def _work(self, job: str) -> None:
         store_id, _, file_id = job.partition("/")
@@ -146,21 +103,16 @@ class FileWorker:
 
     async def _attend(self, file: FileRecord, signal: Signal) -> None:
         """Take a file in, and let go of it the moment it is no longer ours."""
-        held = _Held(file)
-        self._held.add(held)
         working = asyncio.ensure_future(self._take_in(file))
-        called_off = {asyncio.ensure_future(signal.wait()), asyncio.ensure_future(held.lost.wait())}
-        try:
-            await asyncio.wait({working, *called_off}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiting in called_off:
-                waiting.cancel()
-            if not working.done():
-                working.cancel()
-                await asyncio.wait({working})
-                with suppress(UnderstudyError):
-                    await self._store.write(lambda connection: vector_store_files.hand_back(connection, file))
-            self._held.discard(held)
+        with self._load.hold(file) as held:
+            try:
+                await held.watch(working, signal)
+            finally:
+                if not working.done():
+                    working.cancel()
+                    await asyncio.wait({working})
+                    with suppress(UnderstudyError):
+                        await self._store.write(lambda connection: vector_store_files.hand_back(connection, file))
         if not working.cancelled():
             working.result()
 
@@ -204,27 +156,8 @@ class FileWorker:
 
     # --- leases ------------------------------------------------------------------------------------------------------
 
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease_s / RENEWALS_PER_LEASE)
-            everything = list(self._held)
-            if not everything:
-                continue
-            try:
-                lost = await self._renew(everything)
-            except StorageFault as fault:
-                log.warning("leases of files could not be renewed. %s", fault)
-                continue
-            except Exception:
-                log.exception("leases of files could not be renewed")
-                continue
-            for held in lost:
-                held.lost.set()
-
-    async def _renew(self, everything: list[_Held]) -> list[_Held]:
+    async def _renew(self, held: Sequence[Held[FileRecord]]) -> list[Held[FileRecord]]:
         until = self._clock.now() + self._lease_s
         return await self._store.write(
-            lambda connection: [
-                held for held in everything if not vector_store_files.renew(connection, held.file, until)
-            ]
+            lambda connection: [one for one in held if not vector_store_files.renew(connection, one.record, until)]
         )
