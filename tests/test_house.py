@@ -18,7 +18,8 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES_P90 = 30
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "handler", "impl", "data", "misc", "common"}
 
-EVERYWHERE = {"protocol", "errors", "ids", "logs", "rounds", "tracing", ""}  # "" is the package itself: its version
+# "" is the package itself: its version
+EVERYWHERE = {"protocol", "errors", "ids", "logs", "orphans", "rounds", "tracing", ""}
 COMMANDS = {"archive", "backup", "chat", "cli", "connections", "serve", "demo", "doctor", "model_download", "keys"}
 COMMANDS |= {"__main__"}
 COMMANDS |= {"sandbox_setup"}
@@ -27,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "ids": set(),
     "logs": {"errors"},
+    "orphans": set(),
     "rounds": {"errors"},
     "tracing": {""},
     "metrics": {"protocol", "ids"},

@@ -5,17 +5,15 @@ loopback, answers with one line of JSON (`address`, or `error`), and lives until
 stdin because everybody can read a command line.
 """
 
-import ctypes
 import json
 import os
-import signal
 import sys
 from typing import Any
 
-_PR_SET_PDEATHSIG = 1
+from understudy.orphans import die_with_parent
+
 _PROMPT_CACHE_MIB = 512  # threads put aside while another one talks; one of 8,192 tokens takes 235 MiB
 _ALIAS = "embedded"
-
 
 # What the model's own authors recommend (its generation_config). Without them a small model is led astray by unlikely
 # tokens, and repeats itself to the end of its window.
@@ -24,7 +22,7 @@ _TOP_K, _TOP_P, _REPEAT = 20, 0.8, 1.1
 
 def main() -> None:
     """Serve until the parent goes away."""
-    _die_with_parent()
+    die_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # the engine writes its log to stdout, which is the parent's channel
     settings = json.loads(sys.stdin.readline())
@@ -62,16 +60,6 @@ def _serve(settings: dict[str, Any]) -> Any:
     if settings.get("threads"):
         params.cpuparams.n_threads = settings["threads"]
     return xllamacpp.Server(params)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process with its parent, where the kernel can (Linux)."""
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ follow, big-endian) and the vectors, row after row: little-endian float32. Lives
 A process of its own because the model is 90 MB and keeps the interpreter busy, which a server would feel.
 """
 
-import ctypes
 import json
 import os
 import re
-import signal
 import struct
 import sys
 from typing import TYPE_CHECKING, Any
+
+from understudy.orphans import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +28,11 @@ _ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 
 NICE = 5
 """Where there is more to do than processors, the server's own work goes first."""
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Serve until the parent goes away."""
-    _die_with_parent()
+    die_with_parent()
     if hasattr(os, "nice"):
         os.nice(NICE)
     answers = os.fdopen(os.dup(1), "wb")
@@ -79,16 +78,6 @@ def windows(text: str) -> list[str]:
             pieces[-1] += " " + sentence
             room -= size
     return [piece for piece in pieces if piece.strip()] or [text]
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process with its parent, where the kernel can (Linux)."""
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 if __name__ == "__main__":
