@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.bus import bus_contract
 from tests.bus.bus_contract import CREATED, RUN, read, told
+from tests.contracts import contract
 
 from understudy.bus import local
 from understudy.bus.local import LINGER_S, LocalBus
@@ -20,28 +21,7 @@ async def bus() -> AsyncIterator[LocalBus]:
     await bus.close()
 
 
-class TestJobsGoToOneConsumerEach(bus_contract.JobsGoToOneConsumerEach):
-    pass
-
-
-class TestKindsOfWorkAreApart(bus_contract.KindsOfWorkAreApart):
-    pass
-
-
-class TestEventsComeInOrder(bus_contract.EventsComeInOrder):
-    pass
-
-
-class TestFollowersMayBeginAnywhere(bus_contract.FollowersMayBeginAnywhere):
-    pass
-
-
-class TestSignalsReachWhoListens(bus_contract.SignalsReachWhoListens):
-    pass
-
-
-class TestClosingWakesEveryone(bus_contract.ClosingWakesEveryone):
-    pass
+globals().update(contract(bus_contract))
 
 
 # --- its own -----------------------------------------------------------------------------------------------------

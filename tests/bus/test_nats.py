@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.bus import bus_contract
 from tests.bus.bus_contract import CREATED, RUN, SOON_S, read, told
+from tests.contracts import contract
 from tests.harness.cable import Cable
 from tests.harness.nats import Nats
 
@@ -41,24 +42,7 @@ async def bus(nats_server: Nats, prefix: str) -> AsyncIterator[NatsBus]:
     await bus.close()
 
 
-class TestJobsGoToOneConsumerEach(bus_contract.JobsGoToOneConsumerEach):
-    pass
-
-
-class TestEventsComeInOrder(bus_contract.EventsComeInOrder):
-    pass
-
-
-class TestFollowersMayBeginAnywhere(bus_contract.FollowersMayBeginAnywhere):
-    pass
-
-
-class TestSignalsReachWhoListens(bus_contract.SignalsReachWhoListens):
-    pass
-
-
-class TestClosingWakesEveryone(bus_contract.ClosingWakesEveryone):
-    pass
+globals().update(contract(bus_contract))
 
 
 # --- NATS's own --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.contracts import contract
 from tests.files import file_store_contract
 from tests.files.file_store_contract import KEY, LARGE, Broken, breaking, chunks_of
 
@@ -55,20 +56,7 @@ def files(folder: Path) -> UrlFileStore:
     return UrlFileStore(folder.as_uri())
 
 
-class TestBytesComeBackAsTheyWere(file_store_contract.BytesComeBackAsTheyWere):
-    pass
-
-
-class TestPutsAreAllOrNothing(file_store_contract.PutsAreAllOrNothing):
-    pass
-
-
-class TestWhatIsNotThere(file_store_contract.WhatIsNotThere):
-    pass
-
-
-class TestPartsAreJoined(file_store_contract.PartsAreJoined):
-    pass
+globals().update(contract(file_store_contract))
 
 
 async def test_nothing_is_made_before_the_first_use(files: UrlFileStore, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The fake that tests are given: it keeps the contract of the real ones."""
 
 import pytest
+from tests.contracts import contract
 from tests.files import file_store_contract
 from tests.files.file_store_contract import KEY, chunks_of, read
 
@@ -13,20 +14,7 @@ def files() -> MemoryFileStore:
     return MemoryFileStore()
 
 
-class TestBytesComeBackAsTheyWere(file_store_contract.BytesComeBackAsTheyWere):
-    pass
-
-
-class TestPutsAreAllOrNothing(file_store_contract.PutsAreAllOrNothing):
-    pass
-
-
-class TestWhatIsNotThere(file_store_contract.WhatIsNotThere):
-    pass
-
-
-class TestPartsAreJoined(file_store_contract.PartsAreJoined):
-    pass
+globals().update(contract(file_store_contract))
 
 
 async def test_it_fails_when_told_to(files: MemoryFileStore) -> None:

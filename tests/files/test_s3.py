@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from tests.contracts import contract
 from tests.files import file_store_contract
 from tests.files.file_store_contract import KEY, LARGE, Broken, breaking, chunks_of, read
 
@@ -45,20 +46,7 @@ def keys(endpoint: str, bucket: str) -> list[str]:
     return [item["Key"] for item in found.get("Contents", [])]
 
 
-class TestBytesComeBackAsTheyWere(file_store_contract.BytesComeBackAsTheyWere):
-    pass
-
-
-class TestPutsAreAllOrNothing(file_store_contract.PutsAreAllOrNothing):
-    pass
-
-
-class TestWhatIsNotThere(file_store_contract.WhatIsNotThere):
-    pass
-
-
-class TestPartsAreJoined(file_store_contract.PartsAreJoined):
-    pass
+globals().update(contract(file_store_contract))
 
 
 async def test_all_keys_lie_below_the_prefix(files: UrlFileStore, endpoint: str, bucket: str) -> None:

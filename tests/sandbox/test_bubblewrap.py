@@ -1,19 +1,6 @@
 """The real sandbox obeys the contract."""
 
-from tests.sandbox import sandbox_contract as contract
+from tests.contracts import contract
+from tests.sandbox import sandbox_contract
 
-
-class TestCodeRuns(contract.CodeRuns):
-    pass
-
-
-class TestFilesGoInAndOut(contract.FilesGoInAndOut):
-    pass
-
-
-class TestSessionsAreApart(contract.SessionsAreApart):
-    pass
-
-
-class TestSessionsEnd(contract.SessionsEnd):
-    pass
+globals().update(contract(sandbox_contract))

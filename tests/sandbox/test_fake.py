@@ -1,7 +1,8 @@
 """The fake obeys the port's contract, so that tests with it say something about the real one."""
 
 import pytest
-from tests.sandbox import sandbox_contract as contract
+from tests.contracts import contract
+from tests.sandbox import sandbox_contract
 
 from understudy.errors import Unavailable
 from understudy.testing import FakeSandbox, Ran
@@ -9,23 +10,10 @@ from understudy.testing import FakeSandbox, Ran
 
 @pytest.fixture
 def sandbox() -> FakeSandbox:
-    return FakeSandbox(by_code={code: ran() for code, ran in contract.SCRIPT.items()})
+    return FakeSandbox(by_code={code: ran() for code, ran in sandbox_contract.SCRIPT.items()})
 
 
-class TestCodeRuns(contract.CodeRuns):
-    pass
-
-
-class TestFilesGoInAndOut(contract.FilesGoInAndOut):
-    pass
-
-
-class TestSessionsAreApart(contract.SessionsAreApart):
-    pass
-
-
-class TestSessionsEnd(contract.SessionsEnd):
-    pass
+globals().update(contract(sandbox_contract))
 
 
 async def test_turns_come_in_order() -> None:

@@ -10,17 +10,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from tests.contracts import contract
 from tests.harness.postgres import Postgres
-from tests.storage import (
-    keys_contract,
-    lists_contract,
-    pages_contract,
-    queries_contract,
-    races_contract,
-    store_contract,
-    vector_stores_contract,
-)
+from tests.storage import store_contract
 from tests.storage.builders import PROJECT, stored_thread, thread
+from tests.storage.contracts import STORE_CONTRACTS
 
 from understudy.errors import ConfigurationError, InvalidRequest
 from understudy.storage import faults, migrate, postgres, threads
@@ -59,120 +53,7 @@ async def store(url: str, engine: Engine) -> AsyncIterator[PostgresStore]:
     await store.close()
 
 
-class TestWritesAreAtomicAndIsolated(store_contract.WritesAreAtomicAndIsolated):
-    pass
-
-
-class TestReadsAreSnapshots(store_contract.ReadsAreSnapshots):
-    pass
-
-
-class TestPlacesAreGivenUnderALock(store_contract.PlacesAreGivenUnderALock):
-    pass
-
-
-class TestClosingIsOrderly(store_contract.ClosingIsOrderly):
-    pass
-
-
-class TestOneActiveRunPerThread(queries_contract.OneActiveRunPerThread):
-    pass
-
-
-class TestRunsAreFenced(queries_contract.RunsAreFenced):
-    pass
-
-
-class TestSomeRunsNeedCare(queries_contract.SomeRunsNeedCare):
-    pass
-
-
-class TestPostsAreRemembered(queries_contract.PostsAreRemembered):
-    pass
-
-
-class TestKeysAreKept(keys_contract.KeysAreKept):
-    pass
-
-
-class TestUseIsCounted(keys_contract.UseIsCounted):
-    pass
-
-
-class TestDeletionLeavesTombstones(queries_contract.DeletionLeavesTombstones):
-    pass
-
-
-class TestProjectsAreKeptApart(queries_contract.ProjectsAreKeptApart):
-    pass
-
-
-class TestThreadsShowWhatIsWhole(queries_contract.ThreadsShowWhatIsWhole):
-    pass
-
-
-class TestPagesNeitherSkipNorRepeat(pages_contract.PagesNeitherSkipNorRepeat):
-    pass
-
-
-class TestCursorsMarkPlaces(pages_contract.CursorsMarkPlaces):
-    pass
-
-
-class TestEveryListIsInOrder(pages_contract.EveryListIsInOrder):
-    pass
-
-
-class TestRacesHaveOneWinner(races_contract.RacesHaveOneWinner):
-    pass
-
-
-class TestStoresCountTheirFiles(vector_stores_contract.StoresCountTheirFiles):
-    pass
-
-
-class TestStoresExpire(vector_stores_contract.StoresExpire):
-    pass
-
-
-class TestDeletedStoresLeaveNothing(vector_stores_contract.DeletedStoresLeaveNothing):
-    pass
-
-
-class TestFilesAreAddedOnce(vector_stores_contract.FilesAreAddedOnce):
-    pass
-
-
-class TestFilesAreFenced(vector_stores_contract.FilesAreFenced):
-    pass
-
-
-class TestSomeFilesNeedCare(vector_stores_contract.SomeFilesNeedCare):
-    pass
-
-
-class TestBatchesTellHowFarTheyAre(vector_stores_contract.BatchesTellHowFarTheyAre):
-    pass
-
-
-class TestTenThousandFilesInOneStore(vector_stores_contract.TenThousandFilesInOneStore):
-    pass
-
-
-class TestThreadsAreFound(lists_contract.ThreadsAreFound):
-    pass
-
-
-class TestRunsOfAllThreadsAreListed(lists_contract.RunsOfAllThreadsAreListed):
-    pass
-
-
-class TestRecordsNameMessages(lists_contract.RecordsNameMessages):
-    pass
-
-
-class TestUseIsTold(lists_contract.UseIsTold):
-    pass
+globals().update(contract(*STORE_CONTRACTS))
 
 
 # --- PostgreSQL's own --------------------------------------------------------------------------------------------

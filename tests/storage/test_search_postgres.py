@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from tests.contracts import contract
 from tests.harness.postgres import Postgres
 from tests.storage import search_contract
 from tests.storage.search_contract import known, put
@@ -41,16 +42,7 @@ def nearest() -> Nearest:
     return Nearest()
 
 
-class TestPassagesAreKept(search_contract.PassagesAreKept):
-    pass
-
-
-class TestPassagesAreFoundByTheirTerms(search_contract.PassagesAreFoundByTheirTerms):
-    pass
-
-
-class TestPassagesAreFoundByTheirVectors(search_contract.PassagesAreFoundByTheirVectors):
-    pass
+globals().update(contract(search_contract))
 
 
 async def test_a_rare_term_weighs_more_than_common_ones(store: PostgresStore, keywords: PostgresKeywords) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.contracts import contract
 from tests.storage import search_contract
 from tests.storage.builders import migrated
 from tests.storage.search_contract import known, put
@@ -32,16 +33,7 @@ def nearest() -> Nearest:
     return Nearest()
 
 
-class TestPassagesAreKept(search_contract.PassagesAreKept):
-    pass
-
-
-class TestPassagesAreFoundByTheirTerms(search_contract.PassagesAreFoundByTheirTerms):
-    pass
-
-
-class TestPassagesAreFoundByTheirVectors(search_contract.PassagesAreFoundByTheirVectors):
-    pass
+globals().update(contract(search_contract))
 
 
 async def test_the_index_is_whole_after_all_that(store: SqliteStore, keywords: SqliteKeywords) -> None:
