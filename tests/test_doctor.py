@@ -41,6 +41,16 @@ def test_a_good_machine_has_exit_code_0(upstream: Upstream, capsys: pytest.Captu
     assert said.endswith("All that is needed is there.\n")
 
 
+def test_documents_are_read_without_a_jail_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken_jail = tmp_path / "bwrap"
+    broken_jail.write_text("#!/bin/sh\necho bubblewrap 0.1.0\n")
+    broken_jail.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = find("document readers", list(findings({})))
+    assert found.state == "note"
+    assert "0.8" in found.what
+
+
 def test_a_missing_embedded_model_says_how_to_fetch_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert report({}) == 1
     assert "understudy models fetch" in capsys.readouterr().out

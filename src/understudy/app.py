@@ -77,6 +77,7 @@ from understudy.metrics import Metrics
 from understudy.playground import page
 from understudy.retrieval import cite
 from understudy.sandbox.bubblewrap import BubblewrapSandbox
+from understudy.sandbox.reader_jail import ReaderJail
 from understudy.storage import folder, loose_bytes
 from understudy.storage import runs as run_rows
 from understudy.storage import vector_store_files as store_file_rows
@@ -123,7 +124,7 @@ class Parts:
     providers: ModelRoutes
     workers: list[Worker | FileWorker]
     sweepers: list[Serving]
-    sandbox: BubblewrapSandbox
+    jails: Sequence[BubblewrapSandbox | ReaderJail]
     children: Sequence[Callable[[], Awaitable[None]]]
     services: Services
     metrics: Metrics
@@ -195,7 +196,8 @@ def _parts(settings: Settings, role: Role) -> Parts:
         read_image=partial(pictures.data_url, kept_files),
     )
     name = f"{socket.gethostname()[:48]}-{os.getpid()}"
-    index, parsing = index_of(settings, store), Parsing(concurrency=settings.ingest_concurrency)
+    index, jail = index_of(settings, store), ReaderJail()
+    parsing = Parsing(concurrency=settings.ingest_concurrency, jail=jail)
     search, waits, sandbox = Search(store, index, clock), Waits(store, bus, clock), sandbox_of(settings)
     code = CodeInterpreter(sandbox, kept_files)
     toolbox: Toolbox = {
@@ -238,7 +240,11 @@ def _parts(settings: Settings, role: Role) -> Parts:
         waits=waits,
         search=search,
         health=lambda: condition(
-            settings, store, bus, file_store, {"models": providers.status, "code_interpreter": sandbox.status}
+            settings,
+            store,
+            bus,
+            file_store,
+            {"models": providers.status, "code_interpreter": sandbox.status, "document_readers": jail.status},
         ),
     )
     upkeep = Upkeep(store, file_store, kept_files, clock)
@@ -246,9 +252,9 @@ def _parts(settings: Settings, role: Role) -> Parts:
     sweepers.append(Reindexing(store, index, clock, name=name))
     if settings.delete_threads_after_days is not None:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
-    children = [parsing.close, index.aclose, sandbox.aclose]
+    children = [parsing.close, jail.aclose, index.aclose, sandbox.aclose]
     workers: list[Worker | FileWorker] = [] if role == "api" else [worker, file_worker]
-    return Parts(store, bus, providers, workers, sweepers, sandbox, children, services, metrics)
+    return Parts(store, bus, providers, workers, sweepers, [sandbox, jail], children, services, metrics)
 
 
 def _keyring(settings: Settings, store: Store, clock: SystemClock) -> Keyring:
@@ -300,8 +306,8 @@ async def _release(parts: Parts) -> None:
 
 @asynccontextmanager
 async def _background(parts: Parts) -> AsyncIterator[None]:
-    if parts.workers:
-        parts.sandbox.begin()
+    for jail in parts.jails if parts.workers else ():
+        jail.begin()
     working = [asyncio.create_task(worker.serve(), name=type(worker).__name__) for worker in parts.workers]
     sweeping = [asyncio.create_task(sweeper.serve(), name=type(sweeper).__name__) for sweeper in parts.sweepers]
     try:

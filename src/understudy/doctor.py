@@ -66,6 +66,7 @@ def findings(flags: Mapping[str, object]) -> Iterator[Finding]:
         yield check(settings)
     yield from _models(settings, routes)
     yield _code_interpreter(settings)
+    yield _document_readers()
 
 
 # --- this machine -------------------------------------------------------------------------------------------------
@@ -196,6 +197,15 @@ def _code_interpreter(settings: Settings) -> Finding:
     if why := why_off(settings):
         return Finding("code interpreter", "note", f"it is off: {why}", "all else works without it")
     return Finding("code interpreter", "ok", "its jail holds")
+
+
+def _document_readers() -> Finding:
+    from understudy.sandbox.reader_jail import ReaderJail
+
+    if why := asyncio.run(ReaderJail().tried()):
+        what = f"documents are read without a jail: {why}"
+        return Finding("document readers", "note", what, "a hostile document may read what the server's account may")
+    return Finding("document readers", "ok", "their jail holds")
 
 
 # --- models -------------------------------------------------------------------------------------------------------

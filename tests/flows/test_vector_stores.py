@@ -1,7 +1,9 @@
 """Vector stores as the official SDK uses them, over a real server that parses, indexes, stops and dies."""
 
+import asyncio
 import time
 
+import httpx
 import openai
 import pytest
 from openai.types import VectorStoreSearchResponse
@@ -10,6 +12,8 @@ from tests.harness.replies import Call, Reply
 from tests.harness.server import Server
 from tests.harness.upstream import Upstream
 from tests.harness.wire import Wire, text_of
+
+from understudy.sandbox.reader_jail import ReaderJail
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -154,3 +158,10 @@ def test_the_assistants_and_the_threads_store_are_searched_together(
 def searched(wire: Wire, run: dict[str, object]) -> set[str]:
     calls = [step["step_details"]["tool_calls"] for step in wire.steps(run) if step["type"] == "tool_calls"]
     return {result["file_name"] for [call] in calls for result in call["file_search"]["results"]}
+
+
+def test_health_says_how_documents_are_read(server: Server) -> None:
+    parts = httpx.get(server.url + "/health", headers={"Authorization": "Bearer sk-test"}).json()["parts"]
+    why = asyncio.run(ReaderJail().tried())
+    expected = {"state": "ok", "kind": "process" if why else "bubblewrap"}
+    assert {key: value for key, value in parts["document_readers"].items() if key != "why"} == expected

@@ -14,11 +14,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import IO, Any, Protocol, get_args
 
 import understudy
 from understudy.retrieval.chunk import Strategy
@@ -27,11 +27,9 @@ from understudy.retrieval.documents import Chunk, Fault, Unreadable
 log = logging.getLogger(__name__)
 
 MiB = 1 << 20
-Wrap = Callable[[Sequence[str]], Sequence[str]]
-"""Puts a command into a jail. The jail must pass on open files and show the interpreter, its packages and tesseract."""
-
 _TRIES = 3
 _MAX_MESSAGE = 1000
+_START_S = 60.0
 _PASSED_ON = ("TESSDATA_PREFIX", "LD_LIBRARY_PATH")  # where tesseract's languages and an unusual Python's libraries are
 
 
@@ -45,6 +43,37 @@ class Limits:
     result_bytes: int = 512 * MiB
 
 
+class Jail(Protocol):
+    """What is put around the host of the readers, where it can be had."""
+
+    async def around(self, command: Sequence[str]) -> tuple[list[str], list[int]]:
+        """Return a command as it is to be started, and open files that it must be given: the caller closes them."""
+        ...
+
+    def stood(self) -> None:
+        """Hear that a host came up inside."""
+        ...
+
+    def fell(self) -> bool:
+        """Hear that a host did not come up; tell whether it is to be tried again, without the jail."""
+        ...
+
+
+class NoJail:
+    """Nothing is put around the host: readers are limited, but see what the server's account may see."""
+
+    async def around(self, command: Sequence[str]) -> tuple[list[str], list[int]]:
+        """See `Jail`."""
+        return list(command), []
+
+    def stood(self) -> None:
+        """See `Jail`."""
+
+    def fell(self) -> bool:
+        """See `Jail`."""
+        return False
+
+
 class Parsing:
     """Cuts files into pieces, several at once. To be used within one event loop."""
 
@@ -53,16 +82,17 @@ class Parsing:
         *,
         concurrency: int = 2,
         limits: Limits | None = None,
-        wrap: Wrap | None = None,
+        jail: Jail | None = None,
         folder: Path | None = None,
         idle_s: float = 60.0,
     ) -> None:
         self._limits = limits or Limits()
-        self._wrap = wrap or (lambda command: command)
+        self._jail = jail or NoJail()
         self._folder = folder
         self._idle_s = idle_s
         self._slots = asyncio.Semaphore(concurrency)
         self._host: _Host | None = None
+        self._starting = asyncio.Lock()
         self._users = 0
         self._leaving: asyncio.TimerHandle | None = None
 
@@ -99,12 +129,12 @@ class Parsing:
         raise Unreadable("server_error", "The server could not read the file: its reader ended. Its log may say why.")
 
     async def _run(self, kept: IO[bytes], found: IO[bytes], filename: str, strategy: Strategy) -> int:
-        """Return how the reader of a file ended: as `os.waitpid` says it."""
-        host = self._host = self._started()
+        """Return how the reader of a file ended: as `os.waitpid` says it. Raises _Gone."""
         self._users += 1
         if self._leaving:
             self._leaving.cancel()
         try:
+            host = await self._started()
             request = {"filename": filename, "kind": type(strategy).__name__, "sizes": asdict(strategy)}
             return await host.run(request, [kept.fileno(), found.fileno()], self._limits.wall_s)
         finally:
@@ -112,16 +142,18 @@ class Parsing:
             if self._users == 0:
                 self._leaving = asyncio.get_running_loop().call_later(self._idle_s, self._leave)
 
-    def _started(self) -> "_Host":
-        if self._host and not self._host.is_gone:
-            return self._host
-        try:
-            return _Host(self._wrap, self._limits)
-        except OSError as fault:
-            log.exception("the process that reads files cannot be started")
-            raise Unreadable(
-                "server_error", "The server could not start its reader of files. Its log says why."
-            ) from fault
+    async def _started(self) -> "_Host":
+        """Return the host, once it has come up: until then it has seen no document. Raises _Gone."""
+        async with self._starting:
+            while True:
+                host = self._host
+                if host is None or host.is_gone:
+                    host = self._host = await _Host.start(self._jail, self._limits)
+                if host is not None and await host.is_up():
+                    self._jail.stood()
+                    return host
+                if not self._jail.fell():
+                    raise _Gone
 
     def _leave(self) -> None:
         if self._host:
@@ -136,29 +168,50 @@ class _Gone(Exception):
 class _Host:
     """The process that forks a reader for each file, and the line over which it is asked to."""
 
-    def __init__(self, wrap: Wrap, limits: Limits) -> None:
-        self._line, theirs = socket.socketpair()
+    def __init__(self, process: "subprocess.Popen[bytes]", line: socket.socket) -> None:
+        self._process = process
+        self._line = line
         self._line.setblocking(False)
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._came_up: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.is_gone = False
+        self._listening = asyncio.create_task(self._listen(), name="readers of files")
+
+    @classmethod
+    async def start(cls, jail: Jail, limits: Limits) -> "_Host | None":
+        """Start a host; None if it cannot be started, which the log says more of."""
+        ours, theirs = socket.socketpair()
         command = [sys.executable, "-P", "-m", "understudy.ingest.parsing_child", str(theirs.fileno())]
+        files: list[int] = []
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # our own program; a jail around it if there is one
-                [*wrap(command), json.dumps(asdict(limits))],
+            command, files = await jail.around([*command, json.dumps(asdict(limits))])
+            process = subprocess.Popen(  # noqa: S603, ASYNC220  # our own program; it is not waited for here
+                command,
                 env=_environment(),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *files],
                 start_new_session=True,
             )
+            return cls(process, ours)
         except OSError:
-            self._line.close()
-            raise
+            log.exception("the process that reads files cannot be started")
+            ours.close()
+            return None
         finally:
             theirs.close()
-        self._listening = asyncio.create_task(self._listen(), name="readers of files")
+            for file in files:
+                os.close(file)
+
+    async def is_up(self) -> bool:
+        """Wait until the host is ready; tell whether it is."""
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._came_up), _START_S)
+        except TimeoutError:
+            self._process.kill()
+            return False
 
     async def run(self, request: dict[str, Any], files: list[int], wall_s: float) -> int:
         """Have a file read and return how that ended. Raises _Gone; and Unreadable if it takes too long."""
@@ -178,6 +231,7 @@ class _Host:
     def close(self) -> None:
         """End the host and, with it, its readers; whoever waits for one is cancelled."""
         self.is_gone = True
+        self._came_up.cancel()
         for ending in self._waiting.values():
             ending.cancel()
         self._line.close()
@@ -198,6 +252,8 @@ class _Host:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     number, status = json.loads(line)
+                    if number is None and not self._came_up.done():
+                        self._came_up.set_result(True)
                     if (ending := self._waiting.get(number)) and not ending.done():
                         ending.set_result(status)
         self._lost()
@@ -208,6 +264,8 @@ class _Host:
         self._line.close()
         self._process.kill()
         log.warning("the reader of files ended with %s; it is started anew", self._process.wait())
+        if not self._came_up.done():
+            self._came_up.set_result(False)
         for ending in self._waiting.values():
             if not ending.done():
                 ending.set_exception(_Gone())

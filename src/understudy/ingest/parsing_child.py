@@ -3,7 +3,7 @@
 LINE is the number of an open socket, LIMITS the readers' limits in JSON. Each request is a line of JSON and comes with
 two open files: what is to be read, and where the result goes. For each a process is forked, which has the parsers
 loaded already, no network where the kernel allows that, and no more time and memory than it may take. How it ended is
-told in a line `[number, status]`. The host ends when its line does.
+told in a line `[number, status]`; one without a number says that the host is ready. The host ends when its line does.
 """
 
 import ctypes
@@ -15,6 +15,7 @@ import selectors
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from understudy.retrieval.chunk import Auto, Static, Strategy, chunks
@@ -29,6 +30,9 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x1000_0000, 0x4000_0000
 _MAX_LINE = 1 << 16
 _OPEN_FILES = 64
 _MAX_HOST_FILES = 4096
+_JAILED = "UNDERSTUDY_IN_JAIL"
+_PROCESSES = 256
+"""In a jail, of all readers together, threads included; outside it would count all that the account runs."""
 NICE = 5
 """Where there is more to do than processors, the server's own work goes first."""
 
@@ -47,6 +51,7 @@ def main() -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(line, selectors.EVENT_READ)
         selector.register(ended, selectors.EVENT_READ)
+        line.sendall(b"[null, 0]\n")
         while True:
             ready = {key.fileobj for key, _ in selector.select()}
             if ended in ready:
@@ -100,6 +105,8 @@ class _Host:
                 return
             number = self._readers.pop(process, None)
             if number is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process, signal.SIGKILL)  # whatever it has started
                 self._line.sendall(json.dumps([number, status]).encode() + b"\n")
 
     def stop_all(self) -> None:
@@ -170,7 +177,7 @@ def _confine(limits: dict[str, Any]) -> None:
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)  # no network; where that is forbidden, the jail sees to it
+        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)  # no network; in a jail that is refused, and there is none
     for what, most in (
         (resource.RLIMIT_AS, limits["memory_bytes"]),
         (resource.RLIMIT_CPU, limits["cpu_s"]),
@@ -179,6 +186,8 @@ def _confine(limits: dict[str, Any]) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
+    if os.environ.get(_JAILED):
+        resource.setrlimit(resource.RLIMIT_NPROC, (_PROCESSES, _PROCESSES))
 
 
 if __name__ == "__main__":

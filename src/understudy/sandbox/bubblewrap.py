@@ -192,10 +192,11 @@ def _walls(settings: SandboxSettings) -> Walls:
     found = environment.find(settings.folder)
     if found is None:
         raise Unavailable(f"its Python is not there ({settings.folder}); run `understudy sandbox setup`")
-    return Walls(_bubblewrap(), found, settings.limits, _uid(settings.uid))
+    return Walls(bubblewrap_path(), found, settings.limits, _uid(settings.uid))
 
 
-def _bubblewrap() -> str:
+def bubblewrap_path() -> str:
+    """Return where bubblewrap is. Raises Unavailable if it is not there, or too old."""
     path = shutil.which("bwrap") or (_NOT_ON_PATH if Path(_NOT_ON_PATH).exists() else None)
     if path is None:
         raise Unavailable("bubblewrap is not there; install it (Debian, Ubuntu: apt-get install bubblewrap)")

@@ -138,7 +138,7 @@ def arguments(walls: Walls, passed: dict[str, int]) -> list[str]:
         *("--uid", _INSIDE_UID, "--gid", _INSIDE_UID, "--hostname", "sandbox"),
         *_sized("/", _ROOT_SIZE),
         *("--ro-bind", "/usr", "/usr", *_sized("/usr/local", MiB), "--remount-ro", "/usr/local"),
-        *_system(),
+        *system_mounts(),
         *("--proc", "/proc", "--dev", "/dev"),
         *_sized(DATA, walls.limits.disk),
         *_sized(TEMP, walls.limits.temp),
@@ -156,7 +156,7 @@ def _sized(place: str, size: int) -> tuple[str, ...]:
     return ("--size", str(size), "--tmpfs", place)
 
 
-def _system() -> Iterator[str]:
+def system_mounts() -> Iterator[str]:
     """Yield what makes the system's programs find their libraries."""
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         place = Path("/", name)
