@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-import httpx
+import httpx2
 import openai
 import pytest
 from openai.types import VectorStoreSearchResponse
@@ -161,7 +161,7 @@ def searched(wire: Wire, run: dict[str, object]) -> set[str]:
 
 
 def test_health_says_how_documents_are_read(server: Server) -> None:
-    parts = httpx.get(server.url + "/health", headers={"Authorization": "Bearer sk-test"}).json()["parts"]
+    parts = httpx2.get(server.url + "/health", headers={"Authorization": "Bearer sk-test"}).json()["parts"]
     why = asyncio.run(ReaderJail().tried())
     expected = {"state": "ok", "kind": "process" if why else "bubblewrap"}
     assert {key: value for key, value in parts["document_readers"].items() if key != "why"} == expected
