@@ -37,7 +37,7 @@ class Desk:
         with self.load.hold(job) as held:
             async with self.bus.signalled(job) as signal:
                 working = asyncio.ensure_future(self.gate.wait())
-                await held.watch(working, signal)
+                await held.watch(working, signal.wait())
                 working.cancel()
         if self.failure is not None:
             raise self.failure

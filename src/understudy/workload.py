@@ -7,7 +7,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from understudy.bus.base import Bus, Signal, Work
+from understudy.bus.base import Bus, Work
 from understudy.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,9 @@ class Held(Generic[Record]):
     record: Record
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def watch(self, working: "asyncio.Future[Any]", signal: Signal) -> None:
-        """Return once the work is done or is to be called off: signalled to, or no longer ours."""
-        called_off = {asyncio.ensure_future(signal.wait()), asyncio.ensure_future(self.lost.wait())}
+    async def watch(self, working: "asyncio.Future[Any]", told: Awaitable[object]) -> None:
+        """Return once the work is done or is to be called off: `told` has come, or the row is no longer ours."""
+        called_off = {asyncio.ensure_future(told), asyncio.ensure_future(self.lost.wait())}
         try:
             await asyncio.wait({working, *called_off}, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -74,7 +74,8 @@ class Shelf:
 
     async def rest(self, store_id: str, file_id: str) -> VectorStoreFile:
         """Wait until a file is no longer in progress, and return it."""
-        found = await self.waits.file(PROJECT, store_id, file_id, SOON_S)
+        async with asyncio.timeout(SOON_S):  # the clock stands still: a wait by it has no end
+            found = await self.waits.file(PROJECT, store_id, file_id, SOON_S)
         assert found.status != "in_progress"
         return found
 

@@ -114,3 +114,7 @@ class Signal(Protocol):
     async def wait(self) -> object:
         """Return once the signal was given."""
         ...
+
+    def clear(self) -> None:
+        """Wait for the next one."""
+        ...

@@ -92,7 +92,7 @@ class Worker:
         driving = asyncio.ensure_future(self._drive(run))
         try:
             with self._load.hold(run) as held:
-                await held.watch(driving, signal)
+                await held.watch(driving, signal.wait())
                 await _call_off(driving)
                 if not _has_rested(driving):
                     await self._settle(run)

@@ -42,11 +42,11 @@ class FileIntake:
         return await self._index.add(held.project, held.vector_store_id, held.id, pieces, fence=fence_of(held))
 
     async def remove(self, store_id: str, file_id: str | None = None) -> None:
-        """Remove the passages of a file, or of all files of a store."""
+        """Remove the passages of a file, or of all files of a store. Raises LeaseLost for a file that came back."""
         if file_id is None:
             await self._index.remove_store(store_id)
         else:
-            await self._index.remove(store_id, file_id)
+            await self._index.remove(store_id, file_id, fence=_fence_of_left_over(store_id, file_id))
 
 
 def strategy_of(stored: ChunkingStrategy) -> Strategy:
@@ -63,5 +63,15 @@ def fence_of(held: FileRecord, status: FileStatus = "in_progress") -> Fence:
     def fence(connection: Connection) -> None:
         if not vector_store_files.is_held(connection, held, status):
             raise LeaseLost(f"file {held.job} was taken away")
+
+    return fence
+
+
+def _fence_of_left_over(store_id: str, file_id: str) -> Fence:
+    """Return what keeps the passages of a file that was added again from being removed with its old ones."""
+
+    def fence(connection: Connection) -> None:
+        if not vector_store_files.is_left_over(connection, store_id, file_id):
+            raise LeaseLost(f"file {file_id} is in the store again")
 
     return fence

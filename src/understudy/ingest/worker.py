@@ -45,7 +45,10 @@ class Intake(Protocol):
         ...
 
     async def remove(self, store_id: str, file_id: str | None = None) -> None:
-        """Remove the passages of a file, or of all files of a store. May be called again."""
+        """Remove the passages of a file, or of all files of a store. May be called again.
+
+        Raises LeaseLost for a file that is to be kept after all.
+        """
         ...
 
 
@@ -106,7 +109,7 @@ class FileWorker:
         working = asyncio.ensure_future(self._take_in(file))
         with self._load.hold(file) as held:
             try:
-                await held.watch(working, signal)
+                await held.watch(working, self._taken_away(file, signal))
             finally:
                 if not working.done():
                     working.cancel()
@@ -115,6 +118,18 @@ class FileWorker:
                         await self._store.write(lambda connection: vector_store_files.hand_back(connection, file))
         if not working.cancelled():
             working.result()
+
+    async def _taken_away(self, file: FileRecord, signal: Signal) -> None:
+        """Return once a file is no longer this worker's. A signal only says that something was done to it.
+
+        It may be the last word of whoever had the file before.
+        """
+        while True:
+            await signal.wait()
+            signal.clear()
+            with suppress(StorageFault):  # then the lease tells
+                if not await self._store.read(lambda connection: vector_store_files.is_held(connection, file)):
+                    return
 
     async def _take_in(self, file: FileRecord) -> None:
         size, error = 0, None
@@ -144,7 +159,8 @@ class FileWorker:
         """Remove what is left of a file that is gone, failed or cancelled."""
         left = await self._store.read(lambda connection: vector_store_files.is_left_over(connection, store_id, file_id))
         if left:
-            await self._intake.remove(store_id, file_id)
+            with suppress(LeaseLost):  # it was added again meanwhile
+                await self._intake.remove(store_id, file_id)
             await self._store.write(lambda connection: vector_store_files.note_emptied(connection, store_id, file_id))
 
     async def _empty_store(self, store_id: str) -> None:
