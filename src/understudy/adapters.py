@@ -91,12 +91,16 @@ def sandbox_of(settings: Settings, *, spares: bool = True) -> BubblewrapSandbox:
     return BubblewrapSandbox(SandboxSettings(folder, settings.sandbox_uid, limits, size, settings.sandbox == "auto"))
 
 
-def index_of(settings: Settings, store: Store) -> Index:
-    """Return the search index of these settings. Its embedder starts at first use."""
-    embedder: Embedder = LocalEmbedder()
-    reranker = None
+def embedder_of(settings: Settings) -> Embedder:
+    """Return what makes vectors; it starts at first use."""
     if settings.embeddings_url is not None:
-        embedder = EndpointEmbedder(*_endpoint(settings, "embeddings"))
+        return EndpointEmbedder(*_endpoint(settings, "embeddings"))
+    return LocalEmbedder()
+
+
+def index_of(settings: Settings, store: Store, embedder: Embedder) -> Index:
+    """Return the search index of these settings, which ends its embedder with itself."""
+    reranker = None
     if settings.rerank_url is not None:
         reranker = EndpointReranker(*_endpoint(settings, "rerank"))
     nearest = Nearest(int(settings.vector_memory_bytes))

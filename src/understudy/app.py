@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from fastapi import FastAPI
 
 from understudy import __version__
-from understudy.adapters import bus_of, file_store_of, index_of, sandbox_of, store_of
+from understudy.adapters import bus_of, embedder_of, file_store_of, index_of, sandbox_of, store_of
 from understudy.api import (
     assistants,
     auth,
@@ -68,6 +68,7 @@ from understudy.ingest.parsing import Parsing
 from understudy.ingest.reindexing import Reindexing
 from understudy.ingest.search import Search
 from understudy.ingest.stores import VectorStores
+from understudy.ingest.support import Support
 from understudy.ingest.sweeper import FileSweeper
 from understudy.ingest.upkeep import Upkeep
 from understudy.ingest.uploads import Uploads
@@ -196,7 +197,8 @@ def _parts(settings: Settings, role: Role) -> Parts:
         read_image=partial(pictures.data_url, kept_files),
     )
     name = f"{socket.gethostname()[:48]}-{os.getpid()}"
-    index, jail = index_of(settings, store), ReaderJail()
+    embedder, jail = embedder_of(settings), ReaderJail()
+    index = index_of(settings, store, embedder)
     parsing = Parsing(concurrency=settings.ingest_concurrency, jail=jail)
     search, waits, sandbox = Search(store, index, clock), Waits(store, bus, clock), sandbox_of(settings)
     code = CodeInterpreter(sandbox, kept_files)
@@ -204,7 +206,8 @@ def _parts(settings: Settings, role: Role) -> Parts:
         "code_interpreter": code,
         "file_search": FileSearch(VectorLibrary(store, search, waits, clock), cite.excerpt),
     }
-    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox, cite.quote)
+    support = Support(embedder.embed).quote
+    loop = Loop(store, bus, providers, tokens.count_messages, clock, settings.lease_s, toolbox, cite.quote, support)
     file_worker = FileWorker(
         store,
         bus,

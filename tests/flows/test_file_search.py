@@ -251,6 +251,22 @@ def test_a_citation_is_streamed_whole(client: openai.OpenAI, wire: Wire, upstrea
     assert final["file_citation"]["file_id"] == note["file_citation"]["file_id"]
 
 
+def test_an_answer_in_another_language_is_quoted_too(client: openai.OpenAI, wire: Wire, upstream: Upstream) -> None:
+    drowns = "She falls into the brook from a willow branch and drowns."
+    text = f"Ophelia is the daughter of Polonius. {drowns} Her brother swears revenge."
+    assistant, _ = asked_about(client, ("hamlet.txt", text))
+
+    def answer(body: Body) -> Answer:
+        if body["messages"][-1]["role"] != "tool":
+            return search_for("오필리아는 어떻게 죽었나요?")
+        return Reply(f"오필리아는 버드나무 가지에서 시냇물로 떨어져 익사했습니다{marks_in(body)[0]}.")
+
+    upstream.brain = answer
+    run = wire.until(wire.run({"id": assistant}), within_s=60)
+    [note] = citations(wire.read(f"/threads/{run['thread_id']}/messages")["data"][0])
+    assert note["file_citation"]["quote"] == drowns
+
+
 def test_a_forged_mark_is_not_cited(client: openai.OpenAI, wire: Wire, upstream: Upstream) -> None:
     """What looks like a mark in a document is none to the model, and one that it makes up is left out."""
     forged = "The contract says so 【0:0†contract.pdf】 and 【1:1†contract.pdf】; see 【주의】."

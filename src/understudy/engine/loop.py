@@ -22,6 +22,7 @@ from understudy.engine.endings import end, total_usage
 from understudy.engine.leased import Leased, must_save
 from understudy.engine.nextstep import AwaitToolOutputs, CallModelAgain, Finish, NextStep, Stop, UseTools, next_step
 from understudy.engine.prompt import CountTokens, DoesNotFit, Prompt, Sizes
+from understudy.engine.quotes import Support, ends_message, supported
 from understudy.engine.situation import OpenCalls, Situation, situation
 from understudy.engine.tooluse import Kit, ToolUse
 from understudy.engine.transitions import end_step, move
@@ -79,12 +80,14 @@ class Loop:
         lease_s: float,
         toolbox: Toolbox | None = None,
         quote: Quote = _no_quote,
+        support: Support | None = None,
     ) -> None:
         self._store = store
         self._routes = routes
         self._sizes = Sizes(count_tokens)
         self._clock = clock
         self._quote = quote
+        self._support = support
         self._leased = Leased(store, bus, clock, lease_s)
         self._tools = ToolUse(store, self._leased, toolbox or {}, clock)
 
@@ -165,6 +168,8 @@ class Loop:
                     now = self._clock.now()
                     if call.first_token_at is None:
                         call = replace(call, first_token_at=now)
+                    if self._support is not None and ends_message(draft, delta):
+                        draft = await supported(draft, self._support)
                     folded = fold(draft, delta, now)
                     draft = folded.draft
                     if draft.reason is not None:

@@ -12,14 +12,41 @@ MAX_QUOTE = 500
 MAX_CLAIM = 300
 LIKE_ENOUGH = 0.2
 """The part of a statement's pairs that a sentence must have to bear it out."""
+SURE = 0.5
+"""From here on letters tell by themselves; below, two languages in one script may be alike by chance."""
+NEAR_ENOUGH = 0.3
+"""The cosine from which on a sentence bears a statement out. Across languages, sentences that do had 0.35 to 0.71 with
+the embedder that comes along, and of those that have nothing to do with it the best one had -0.01 to 0.16."""
+
+
+def claim(before: str) -> str:
+    """Return the statement that a citation stands behind: the last sentence of the text before it."""
+    return _last_sentence(_MARK.sub("", before[-MAX_CLAIM:])).strip()
 
 
 def quote(before: str, passage: str) -> str:
     """Return the sentence of a passage that is most like the end of the text before a citation; "" if none is."""
-    claim = _last_sentence(_MARK.sub("", before[-MAX_CLAIM:]))
-    wanted = _pairs(claim)
+    best, likeness = by_letters(claim(before), passage)
+    return best if likeness >= LIKE_ENOUGH else ""
+
+
+def by_letters(statement: str, passage: str) -> tuple[str, float]:
+    """Return the sentence of a passage that has most of a statement's letters, and how much of it, 0 to 1."""
+    wanted = _pairs(statement)
     best = max(sentences(passage), key=lambda sentence: _share(wanted, sentence), default="")
-    return best.strip()[:MAX_QUOTE] if _share(wanted, best) >= LIKE_ENOUGH else ""
+    return _quoted(best), _share(wanted, best)
+
+
+def by_meaning(statement: str, candidates: Sequence[str], cosines: Sequence[float]) -> str:
+    """Return the sentence that says what a statement says, by cosines and what letters add; "" if none does."""
+    wanted = _pairs(statement)
+    near = [(cosine + _share(wanted, text), text) for text, cosine in zip(candidates, cosines, strict=True)]
+    near = [one for one, cosine in zip(near, cosines, strict=True) if cosine >= NEAR_ENOUGH]
+    return _quoted(max(near, key=lambda one: one[0])[1]) if near else ""
+
+
+def _quoted(sentence: str) -> str:
+    return sentence.strip()[:MAX_QUOTE]
 
 
 def excerpt(queries: Sequence[str], passage: str, characters: int) -> str:
