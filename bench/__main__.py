@@ -9,6 +9,7 @@ import uvloop
 
 from bench import filling, library, parsing, sandbox, scenarios
 from bench.processes import Listening, cpu_s, listening, memory_mb, sdk, understudy
+from bench.retrieval import speed
 from bench.table import head, row
 from understudy.config import Settings
 
@@ -72,6 +73,11 @@ def _library(folder: Path, model: str) -> None:
         row("memory of the server, at most", memory_mb(server, "VmHWM"), "MB")
 
 
+def _passages(folder: Path, model: str) -> None:
+    uvloop.run(speed.indexing(folder))
+    speed.searching(folder / "search", model, 10, 10_000)
+
+
 def _files() -> None:
     told = uvloop.run(parsing.reading(parsing.book()))
     row("151-page Korean PDF, read and cut", told["pages"], "pages/s", 50, at_least=True)
@@ -90,6 +96,7 @@ def main() -> None:
         _crowd(Path(folder), model)
         _long_thread(Path(folder), model)
         _library(Path(folder), model.url)
+        _passages(Path(folder), model.url)
     _files()
     uvloop.run(sandbox.measure(Settings()))
 
