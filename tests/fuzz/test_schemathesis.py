@@ -46,7 +46,7 @@ def test_every_body_is_described(operations: list[APIOperation]) -> None:
 
 @MODES
 @EXISTING
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_request_gets_an_answer_that_is_not_documented(
     operations: list[APIOperation], wire: Wire, mode: GenerationMode, existing: bool
 ) -> None:
