@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.ingest.test_parsing import hosts, streamed
-from tests.retrieval import hamlet, hostile, samples
+from tests.retrieval import hamlet, hostile, samples, scans
 
 from understudy.ingest.parsing import Limits, MiB, Parsing
 from understudy.retrieval.chunk import Auto, chunks
@@ -276,6 +276,9 @@ async def test_every_format_is_read_in_the_jail() -> None:
         )
         with pytest.raises(Unreadable, match="password"):
             await parsing.cut(streamed(hostile.locked_pdf()), "x.pdf", Auto())
+        if scans.readable("en"):
+            pieces = await parsing.cut(streamed(scans.scanned("The willow grows aslant.", "en")), "scan.pdf", Auto())
+            assert "willow grows aslant" in pieces[0].text
         [host] = hosts()
         assert os.readlink(f"/proc/{host}/exe").endswith("bwrap")
         assert jail.status() == {"state": "ok", "kind": "bubblewrap"}
