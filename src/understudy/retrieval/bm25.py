@@ -60,15 +60,24 @@ def scores(wanted: Wanted, passages: Mapping[int, str], statistics: Statistics) 
     """
     known = [[term for term in readings if statistics.frequencies.get(term)] for readings in wanted]
     weights = [rarity(statistics, readings) * (K1 + 1) for readings in wanted]
-    words = [([_shape(term) for term in some], weight) for some, weight in zip(known, weights, strict=True) if some]
+    words = [
+        (_shape(some[0]), [_shape(term) for term in some[1:]], weight)
+        for some, weight in zip(known, weights, strict=True)
+        if some
+    ]
     most, mean = sum(weights), statistics.mean_length
     found = dict.fromkeys(passages, 0.0)
     for key, text in passages.items():
         apart = f" {text.replace(' ', '  ')} "  # so that each term has spaces of its own; counting strings is quickest
         length = K1 * (1 - B + B * (text.count(" ") + 1) / mean)
-        for shapes, weight in words:
-            if count := sum(map(apart.count, shapes)):
-                found[key] += weight / most * count / (count + length)
+        score = 0.0
+        for shape, others, weight in words:
+            count = apart.count(shape)
+            if others:
+                count += sum(map(apart.count, others))
+            if count:
+                score += weight / most * count / (count + length)
+        found[key] = score
     return found
 
 

