@@ -18,6 +18,7 @@ from understudy.inference import faults, tokens
 from understudy.inference.base import CompletionRequest, Delta, Finished, TokenUsage, ToolSpec
 from understudy.inference.dialect import Dialect, ImageFetcher, ImageReader, Upstream
 from understudy.inference.images import adapt_images
+from understudy.inference.patience import Patience
 from understudy.inference.sse import DONE, payloads
 from understudy.inference.wire import ErrorObject, NotUnderstood, ReplyReader
 
@@ -204,11 +205,11 @@ async def _chunks(response: Any, idle_s: float, reader: ReplyReader) -> AsyncGen
 
 async def _timed(chunks: AsyncIterator[bytes], idle_s: float, reader: ReplyReader) -> AsyncIterator[bytes]:
     """Pass bytes on until the end, or until the upstream is silent for too long."""
+    patience = Patience()
     while True:
         finished = reader.reason is not None
         try:
-            async with asyncio.timeout(min(idle_s, _AFTER_FINISH_S) if finished else idle_s):
-                chunk = await anext(chunks, None)
+            chunk = await patience.wait(anext(chunks, None), min(idle_s, _AFTER_FINISH_S) if finished else idle_s)
         except TimeoutError:
             if finished:
                 return
