@@ -19,9 +19,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from understudy import config, logs, model_download
-from understudy.app import build
+from understudy.app import build, full
 from understudy.config import Settings
-from understudy.connections import connections
+from understudy.connections import connections, make_room
 from understudy.errors import ConfigurationError, UnderstudyError
 from understudy.topology import Role
 
@@ -184,7 +184,7 @@ class _Start:
 def _server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=connections(settings.head_timeout_s),
+        http=connections(settings.head_timeout_s, make_room(settings.max_connections), full),
         ws="none",
         lifespan="on",
         log_config=None,
