@@ -43,6 +43,7 @@ from understudy.api import metrics as api_metrics
 from understudy.api.access import Access, Meter
 from understudy.api.keyring import Keyring
 from understudy.api.limits import RootPath, TimeLimit
+from understudy.api.limits import full as too_many
 from understudy.api.requests import Services
 from understudy.bus.base import Bus
 from understudy.config import Settings
@@ -92,6 +93,8 @@ from understudy.topology import Role, check_scale, condition, is_for_this_machin
 log = logging.getLogger(__name__)
 
 V1 = "/v1"
+full = middleware.ResponseHeaders(too_many)
+"""Answers connections that are more than there may be."""
 NOUNS = (
     assistants,
     runs,

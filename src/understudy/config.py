@@ -208,6 +208,9 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[
         ByteSize, Field(ge=1024), About("Largest JSON body of a request.", "bytes, or a size like 16MiB")
     ] = ByteSize(16 * MiB)
+    max_connections: Annotated[
+        int, Field(ge=1), About("Clients' connections at once; those beyond get a 503.", "a whole number, 1 or more")
+    ] = 2000
     head_timeout_s: Annotated[
         Seconds, About("Seconds within which a request's headers must have come.", "a number above 0")
     ] = 20.0

@@ -1,17 +1,30 @@
-"""Connections of the HTTP server: uvicorn's, with limits on a request's head, which uvicorn has not."""
+"""Connections of the HTTP server: uvicorn's, with limits on their number and on a request's head, which it has not."""
 
 import asyncio
+import logging
+import sys
 from typing import Any
 
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+log = logging.getLogger(__name__)
+
 MAX_HEAD_BYTES = 64 * 1024
+TURNED_AWAY = 100
+"""How many connections beyond the limit are told so; those beyond them are closed at once."""
+FILES_PER_CONNECTION = 2
+"""A client's own, and one to the model's server for its run."""
+OTHER_FILES = 200
+"""What the server opens beside: database, uploads, sandboxes."""
 
 
 class Connection(HttpToolsProtocol):
-    """Closes on clients who send a head byte by byte, or without end."""
+    """Closes on clients who send a head byte by byte, or without end; one too many gets its answers of `full`."""
 
-    head_timeout_s = 20.0
+    head_timeout_s: float
+    most: int
+    full: ASGIApp
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -21,6 +34,10 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the clock: a connection that says nothing is closed too."""
         super().connection_made(transport)
+        if len(self.connections) > self.most + TURNED_AWAY:
+            transport.abort()
+        elif len(self.connections) > self.most:
+            self.app = self.full
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -57,6 +74,33 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-def connections(head_timeout_s: float) -> type[Connection]:
-    """Return the class of connections with this limit."""
-    return type("Connection", (Connection,), {"head_timeout_s": head_timeout_s})
+def connections(head_timeout_s: float, most: int, full: ASGIApp) -> type[Connection]:
+    """Return the class of connections with these limits; `full` answers where there are more than `most`."""
+    return type(
+        "Connection", (Connection,), {"head_timeout_s": head_timeout_s, "most": most, "full": staticmethod(full)}
+    )
+
+
+def make_room(most: int) -> int:
+    """Have the system allow as many files as so many connections need; return how many connections it comes to."""
+    if sys.platform == "win32":
+        return most  # sockets are no files there
+    import resource
+
+    wanted = FILES_PER_CONNECTION * most + OTHER_FILES
+    allowed, at_most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or allowed >= wanted:
+        return most
+    if at_most == resource.RLIM_INFINITY or at_most >= wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, at_most))
+        return most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (at_most, at_most))
+    fewer = max((at_most - OTHER_FILES) // FILES_PER_CONNECTION, 1)
+    log.warning(
+        "max_connections is %d, but this system lets the server open %d files only, which is enough for %d: "
+        "raise the limit (ulimit -Hn), or give a lower max_connections",
+        most,
+        at_most,
+        fewer,
+    )
+    return fewer

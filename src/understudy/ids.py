@@ -40,7 +40,11 @@ def new_id(kind: str) -> str:
 
 
 def _base62(length: int) -> str:
-    return "".join(secrets.choice(_BASE62) for _ in range(length))
+    left, digits = secrets.randbelow(62**length), []
+    for _ in range(length):
+        left, digit = divmod(left, 62)
+        digits.append(_BASE62[digit])
+    return "".join(digits)
 
 
 def new_secret() -> str:

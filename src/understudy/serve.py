@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import signal
@@ -18,9 +19,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from understudy import config, logs, model_download
-from understudy.app import build
+from understudy.app import build, full
 from understudy.config import Settings
-from understudy.connections import connections
+from understudy.connections import connections, make_room
 from understudy.errors import ConfigurationError, UnderstudyError
 from understudy.topology import Role
 
@@ -31,6 +32,8 @@ _PARTING_S = 2  # how long clients then have to take their streams' last event
 _LAST_S = 9  # when the process ends whatever still hangs: a disk, an upstream, a client that does not read
 _KEEP_ALIVE_S = 75  # longer than the SDKs keep an idle connection: theirs to close, so no request meets a closed one
 _BACKLOG = 2048
+_COLLECT_EVERY = (10_000, 10, 5)
+"""How many new objects make Python look for garbage among them, and how many such looks one among those that stayed."""
 
 
 def serve(settings: Settings, role: Role = "all") -> None:
@@ -116,6 +119,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            _leave_out_of_collections()
             print(f"Understudy is listening on {self._url}", flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -138,6 +142,16 @@ class _Server(uvicorn.Server):
     async def _end_streams(self) -> None:
         await asyncio.sleep(_GRACE_S)
         await self._app.state.wind_down()
+
+
+def _leave_out_of_collections() -> None:
+    """Spare the garbage collector all that was loaded by now, which stays; and let it look less often.
+
+    With Python's own thresholds it took a fifth of the time of 500 streams, in pauses of up to 0.3 s.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_EVERY)
 
 
 def _end_now() -> None:
@@ -170,7 +184,7 @@ class _Start:
 def _server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=connections(settings.head_timeout_s),
+        http=connections(settings.head_timeout_s, make_room(settings.max_connections), full),
         ws="none",
         lifespan="on",
         log_config=None,

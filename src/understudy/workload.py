@@ -100,6 +100,7 @@ class Workload(Generic[Record]):
                 if job is None or self._stopping:
                     return
                 yield job
+                await asyncio.sleep(0)  # one new job a turn of the event loop: the tokens of runs come in between
 
     def _done(self, task: "asyncio.Future[None]") -> None:
         self.tasks.discard(task)

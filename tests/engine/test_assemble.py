@@ -196,6 +196,15 @@ def test_the_text_so_far_can_be_written_at_any_time() -> None:
     assert written.content == [{"type": "text", "text": {"value": "Hello", "annotations": []}}]
 
 
+def test_what_nothing_can_hold_is_kept_out() -> None:
+    told = answer(
+        TextDelta("a\0b"), TextDelta("\ud83d"), RefusalDelta("\udc00!"), call(0, "f", '{"\0\ud83d": 1}'), DONE
+    )
+    text, refusal = told.messages()[0].content
+    assert (text["text"]["value"], refusal["refusal"]) == ("ab?", "?!")
+    assert [one.arguments for one in told.draft.calls] == ['{"?": 1}']
+
+
 # --- any way of splitting it -------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
 from tests.engine.house import HAPPY_PATH, LEASE_S, SOON_S, House, bodies, function, names, speaking_run, text
@@ -24,6 +24,20 @@ class Deaf(LocalBus):
 
     async def signal(self, run_id: str) -> None:
         return
+
+
+class Noting(LocalBus):
+    """Notes in which turn of the event loop each run is begun."""
+
+    turn = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[int] = []
+
+    def signalled(self, row: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        self.begun.append(self.turn)
+        return super().signalled(row)
 
 
 async def lapse(house: House) -> None:
@@ -274,3 +288,15 @@ async def test_a_narration_whose_call_was_never_written_is_not_told_twice(house:
     assert run.status == "requires_action"
     assert await house.texts(run.thread_id) == ["hi", "Let me look."]
     assert [message["role"] for message in house.model.requests[1].messages] == ["system", "user"]
+
+
+async def test_new_runs_are_begun_one_a_turn_however_many_wait(house: House) -> None:
+    """Streams that are under way are served in between: their tokens come on time while many runs start."""
+    bus = Noting()
+    for _ in range(5):
+        await bus.enqueue((await house.start()).run.id)
+    house.tasks.append(asyncio.create_task(house.worker("busy", bus=bus).serve()))
+    for bus.turn in range(50):
+        await asyncio.sleep(0)
+    assert len(bus.begun) == 5
+    assert len(set(bus.begun)) == 5

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -332,11 +333,9 @@ async def connections_of(last: bytes, calls: int) -> int:
         opened += 1
         serving.add(asyncio.current_task())
         with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while head := (await reader.readuntil(b"\r\n\r\n")).decode().lower():
-                await reader.readexactly(int(head.partition("content-length: ")[2].partition("\r\n")[0]))
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-                )
+            while True:
+                await _request(reader)
+                writer.write(HEAD)
                 writer.writelines(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in text_reply(*TEXTS).pieces)
                 writer.write(last)
         writer.close()
@@ -355,6 +354,48 @@ async def connections_of(last: bytes, calls: int) -> int:
 
 async def test_calls_share_a_connection() -> None:
     assert await connections_of(LAST_CHUNK, calls=3) == 1
+
+
+async def test_a_connection_that_the_upstream_closes_as_it_is_used_again_costs_a_try() -> None:
+    answered, serving = 0, set[Any]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal answered
+        serving.add(asyncio.current_task())
+        with suppress(asyncio.IncompleteReadError):
+            await _request(reader)
+            answered += 1
+            writer.write(HEAD)
+            writer.writelines(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in text_reply(*TEXTS).pieces)
+            writer.write(LAST_CHUNK)
+            await _request(reader)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, provider_to(FakeUpstream([], f"http://{host}:{port}/v1"), max_retries=1) as provider:
+        for _ in range(2):
+            assert text_of(await collect(provider, SAY)) == "".join(TEXTS)
+        await provider.aclose()
+        await asyncio.gather(*serving)
+    assert (answered, len(serving)) == (2, 2)
+
+
+async def _request(reader: asyncio.StreamReader) -> None:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    await reader.readexactly(int(head.partition("content-length: ")[2].partition("\r\n")[0]))
+
+
+async def test_an_upstream_that_is_not_there_yet_is_asked_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    fake = FakeUpstream([text_reply(*TEXTS)], f"http://127.0.0.1:{port}/v1")
+    async with provider_to(fake, max_retries=1) as provider:
+        answer = asyncio.create_task(collect(provider, SAY))
+        await asyncio.sleep(0.2)
+        async with await asyncio.start_server(fake.serve, "127.0.0.1", port):
+            assert text_of(await answer) == "".join(TEXTS)
 
 
 async def test_a_body_without_an_end_costs_its_connection_and_no_time() -> None:

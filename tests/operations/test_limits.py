@@ -7,14 +7,18 @@ import ssl
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
+from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx2
 import pytest
-from tests.conftest import MakeServer
+from tests.conftest import MakeServer, Upstream
+from tests.harness import setups
 from tests.harness.server import Server
 from tests.harness.wire import Wire
+
+from understudy.connections import TURNED_AWAY
 
 SECONDS = 6.0
 HEAD = b"POST /v1/threads HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer k\r\n"
@@ -69,6 +73,70 @@ def test_a_connection_that_says_nothing_is_closed(make_server: MakeServer) -> No
     server = make_server(UNDERSTUDY_HEAD_TIMEOUT_S="1")
     with connect(server) as plain:
         assert plain.recv(1) == b""
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer k\r\n\r\n"
+
+
+def asked(plain: socket.socket) -> tuple[HTTPResponse, bytes]:
+    plain.sendall(HEALTH)
+    answer = HTTPResponse(plain)
+    answer.begin()
+    return answer, answer.read()
+
+
+def status(plain: socket.socket) -> int:
+    return asked(plain)[0].status
+
+
+def closed(plain: socket.socket) -> bool:
+    try:
+        return plain.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_one_connection_too_many_is_told_so(make_server: MakeServer) -> None:
+    server = make_server(UNDERSTUDY_MAX_CONNECTIONS="3")
+    with ExitStack() as stack:
+        kept = [stack.enter_context(connect(server)) for _ in range(3)]
+        assert all(status(plain) == 200 for plain in kept)
+        one_more = stack.enter_context(connect(server))
+        answer, body = asked(one_more)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert answer.headers["x-request-id"].startswith("req_")
+        message = "The server has as many connections as it may have. Please try again in 1s."
+        error = {"message": message, "type": "server_error", "param": None, "code": None}
+        assert json.loads(body) == {"error": error}
+        assert closed(one_more)
+        assert status(kept[0]) == 200  # those that are there notice nothing
+        kept[1].close()
+        until = time.monotonic() + SECONDS
+        while status(stack.enter_context(connect(server))) != 200:
+            assert time.monotonic() < until
+
+
+def test_a_flood_of_silent_connections_is_closed_at_once(make_server: MakeServer) -> None:
+    server = make_server(UNDERSTUDY_MAX_CONNECTIONS="1")
+    with ExitStack() as stack:
+        first = stack.enter_context(connect(server))
+        assert status(first) == 200
+        flood = [stack.enter_context(connect(server)) for _ in range(TURNED_AWAY + 10)]
+        assert all(closed(plain) for plain in flood[TURNED_AWAY:])
+        assert status(flood[0]) == 503
+        assert status(first) == 200
+
+
+def test_where_the_system_allows_few_files_there_are_fewer_connections(upstream: Upstream, tmp_path: Path) -> None:
+    """It would run out of them otherwise, and answer nobody."""
+    few = tmp_path / "python-with-few-files"
+    few.write_text(f'#!/bin/sh\nulimit -n 300\nexec {sys.executable} "$@"\n')
+    few.chmod(0o755)
+    server = Server(tmp_path / "data", upstream.url, setups.settings_of_a_server(), python=few)
+    with closing(server.start()), ExitStack() as stack:
+        answers = [status(stack.enter_context(connect(server))) for _ in range(60)]
+        assert answers == [200] * 50 + [503] * 10
+    assert "max_connections is 2000, but this system lets the server open 300 files only" in server.stderr
 
 
 def test_headers_without_end_are_cut_off(make_server: MakeServer) -> None:

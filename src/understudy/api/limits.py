@@ -7,11 +7,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from understudy.api.errors import answer
 
 _BUSY = "understudy.busy"
+FULL_RETRY_S = 1
+FULL = f"The server has as many connections as it may have. Please try again in {FULL_RETRY_S}s."
 
 
 def busy(scope: Scope) -> None:
     """Say that a request is being worked on, and that this may take a while yet."""
     scope.get(_BUSY, lambda: None)()
+
+
+async def full(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer on a connection that is one too many."""
+    headers = {"retry-after": str(FULL_RETRY_S), "connection": "close"}
+    await answer(503, FULL, kind="server_error", headers=headers)(scope, receive, send)
 
 
 class TimeLimit:

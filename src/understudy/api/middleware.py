@@ -1,11 +1,11 @@
 """What happens to every request: its id, its time, its limits."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,7 +37,7 @@ class ResponseHeaders:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        scope["request_id"] = f"req_{uuid4().hex}"
+        scope["request_id"] = f"req_{secrets.token_hex(16)}"
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -48,11 +48,14 @@ class ResponseHeaders:
 
 
 def _add_headers(message: MutableMapping[str, Any], scope: Scope, began: float) -> None:
-    headers = MutableHeaders(raw=message.setdefault("headers", []))
-    headers["x-request-id"] = scope["request_id"]
-    headers["openai-version"] = OPENAI_VERSION
-    headers["openai-processing-ms"] = str(round((time.perf_counter() - began) * 1000))
-    headers["x-content-type-options"] = "nosniff"
+    message.setdefault("headers", []).extend(
+        (
+            (b"x-request-id", scope["request_id"].encode()),
+            (b"openai-version", OPENAI_VERSION.encode()),
+            (b"openai-processing-ms", b"%d" % round((time.perf_counter() - began) * 1000)),
+            (b"x-content-type-options", b"nosniff"),
+        )
+    )
 
 
 class BodyLimit:

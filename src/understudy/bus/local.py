@@ -30,7 +30,7 @@ class _Log:
     size: int = 0
     touched_at: float = 0.0
     followers: "WeakSet[_Follower]" = field(default_factory=WeakSet)
-    grown: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: set[asyncio.Future[None]] = field(default_factory=set)
 
     def follower(self, place: int) -> "_Follower":
         follower = _Follower(self, place)
@@ -44,9 +44,26 @@ class _Log:
             self.size -= _weight(self.events.popleft())
             self.dropped += 1
 
+    async def growth(self, timeout_s: float) -> None:
+        """Wait until there is more, or the time is up. Plain futures: this happens for every token of a stream."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        timer = loop.call_later(timeout_s, _release, waiter)
+        self.waiting.add(waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self.waiting.discard(waiter)
+
     def wake(self) -> None:
-        grown, self.grown = self.grown, asyncio.Event()
-        grown.set()
+        for waiter in self.waiting:
+            _release(waiter)
+
+
+def _release(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _weight(live: LiveEvent) -> int:
@@ -62,11 +79,7 @@ class _Follower:
 
     async def next(self, timeout_s: float) -> LiveEvent | None:
         if self._at() >= len(self.log.events):
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self.log.grown.wait()
-            except TimeoutError:
-                return None
+            await self.log.growth(timeout_s)
         if (at := self._at()) >= len(self.log.events):
             return None
         self.place = self.log.dropped + at + 1

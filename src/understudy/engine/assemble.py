@@ -87,13 +87,13 @@ def fold(draft: Draft, delta: Delta, now: float) -> Folded:
     """Take one delta in."""
     match delta:
         case TextDelta(text):
-            text = text.replace(NUL, "")
+            text = _storable(text)
             return _fold_text(draft, text, now) if text else Folded(draft)
         case RefusalDelta(text):
-            text = text.replace(NUL, "")
+            text = _storable(text)
             return _fold_refusal(draft, text, now) if text else Folded(draft)
         case ToolCallDelta():
-            return _fold_call(draft, replace(delta, arguments=delta.arguments.replace(NUL, "")), now)
+            return _fold_call(draft, replace(delta, arguments=_storable(delta.arguments)), now)
         case Finished(reason, used):
             counted = usage(used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.reasoning_tokens)
             return _finish(replace(draft, reason=reason, used=counted), now)
@@ -101,10 +101,16 @@ def fold(draft: Draft, delta: Delta, now: float) -> Folded:
             assert_never(delta)
 
 
+def _storable(text: str) -> str:
+    """Leave out NULs; halves of characters, which no encoding can hold, become question marks."""
+    return text.replace(NUL, "").encode("utf-8", "replace").decode()
+
+
 def _fold_text(draft: Draft, text: str, now: float) -> Folded:
-    begun = Folded(draft) if draft.message else _begin_message(draft, now)
-    reader, pieces = begun.draft.reader.feed(text)
-    return begun.then(_put_out(begun.draft, reader, pieces))
+    if draft.message is not None:
+        return _put_out(draft, *draft.reader.feed(text))
+    begun = _begin_message(draft, now)
+    return begun.then(_put_out(begun.draft, *begun.draft.reader.feed(text)))
 
 
 def _put_out(draft: Draft, reader: Reader, pieces: Sequence[Piece]) -> Folded:

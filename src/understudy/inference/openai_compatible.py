@@ -8,7 +8,7 @@ cost 73 µs each against 3 µs for a line and json, and those for a request as m
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
@@ -18,11 +18,13 @@ from understudy.inference import faults, tokens
 from understudy.inference.base import CompletionRequest, Delta, Finished, TokenUsage, ToolSpec
 from understudy.inference.dialect import Dialect, ImageFetcher, ImageReader, Upstream
 from understudy.inference.images import adapt_images
+from understudy.inference.patience import Patience
 from understudy.inference.sse import DONE, payloads
 from understudy.inference.wire import ErrorObject, NotUnderstood, ReplyReader
 
 _log = logging.getLogger(__name__)
 _PASSING = frozenset({408, 409, 429})  # statuses of faults that pass, besides all of 500 and above
+_CONNECTION_FAULTS = frozenset({"APIConnectionError", "APITimeoutError"})
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _AFTER_FINISH_S = 5  # how long a usage chunk may lag behind the finish reason
@@ -55,6 +57,7 @@ class OpenAICompatible:
         self._redactor = faults.Redactor(upstream.base_url, upstream.api_key)
         self._slots = asyncio.Semaphore(upstream.dialect.concurrency)
         self._client: Any = None
+        self._opening = asyncio.Lock()
         self._unread: dict[str, Any] = {}  # what makes the client give a response whose body is not read yet
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
@@ -115,8 +118,9 @@ class OpenAICompatible:
 
     async def _open(self, body: Mapping[str, Any]) -> Any:
         """Send the request and return the HTTP response once its head is here."""
-        if self._client is None:
-            self._client = await asyncio.to_thread(self._new_client)  # the import takes half a second
+        async with self._opening:
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._new_client)  # the import takes half a second
         try:
             async with asyncio.timeout(self.upstream.dialect.first_byte_timeout_s):
                 return (await self._client.post("/chat/completions", body=body, **self._unread)).response
@@ -134,7 +138,7 @@ class OpenAICompatible:
             api_key=self.upstream.api_key or "none",
             max_retries=0,  # see _insistent: a reply cut off before its first delta is asked for again, too
             timeout=limits,
-            http_client=openai.DefaultAsyncHttpxClient(timeout=limits, trust_env=self._trust_environment),
+            http_client=openai.DefaultAioHttpClient(timeout=limits, trust_env=self._trust_environment),
         )
 
     def _error(self, fault: Exception) -> UpstreamError:
@@ -144,7 +148,7 @@ class OpenAICompatible:
             body = getattr(fault, "body", None)
             return faults.from_status(status, body or _response_text(fault), self._redactor)
         _log.warning("upstream failed: %s", self._redactor.clean(f"{type(fault).__name__}: {fault}"))
-        if type(fault).__name__ in ("APIConnectionError", "APITimeoutError", "ConnectTimeout", "ConnectError"):
+        if type(fault).__name__ in _CONNECTION_FAULTS:
             return UpstreamError("The model's server could not be reached.")
         return UpstreamError("The connection to the model's server broke off in mid-reply.")
 
@@ -201,11 +205,11 @@ async def _chunks(response: Any, idle_s: float, reader: ReplyReader) -> AsyncGen
 
 async def _timed(chunks: AsyncIterator[bytes], idle_s: float, reader: ReplyReader) -> AsyncIterator[bytes]:
     """Pass bytes on until the end, or until the upstream is silent for too long."""
+    patience = Patience()
     while True:
         finished = reader.reason is not None
         try:
-            async with asyncio.timeout(min(idle_s, _AFTER_FINISH_S) if finished else idle_s):
-                chunk = await anext(chunks, None)
+            chunk = await patience.wait(anext(chunks, None), min(idle_s, _AFTER_FINISH_S) if finished else idle_s)
         except TimeoutError:
             if finished:
                 return
@@ -240,7 +244,17 @@ def _passes(fault: Exception) -> bool:
     status = getattr(fault, "status_code", None)
     if isinstance(status, int):
         return status in _PASSING or status >= 500
-    return isinstance(fault, BrokenOff) or type(fault).__name__ == "APIConnectionError"
+    if isinstance(fault, BrokenOff):
+        return True
+    return type(fault).__name__ in _CONNECTION_FAULTS and not any(isinstance(c, TimeoutError) for c in _causes(fault))
+
+
+def _causes(fault: BaseException) -> Iterator[BaseException]:
+    """Yield what stands behind an exception: the client calls everything a timeout that happens to a connection."""
+    cause = fault.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def _pause_s(fault: Exception, tries: int) -> float:

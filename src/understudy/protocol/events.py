@@ -1,8 +1,9 @@
 """Events of a run's stream: a name and one line of JSON. Source: surface.md, section 4."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic_core import to_json
 
 from understudy.protocol.base import WireModel
 from understudy.protocol.runs import FINAL
@@ -83,8 +84,4 @@ def _step_delta(step_id: str, call: Mapping[str, object]) -> Event:
 
 
 def _delta(name: str, object_id: str, delta: dict[str, object]) -> Event:
-    body = {"id": object_id, "object": name, "delta": delta}
-    return Event(name, _encode(body))
-
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # `dumps` would make one for every token
+    return Event(name, to_json({"id": object_id, "object": name, "delta": delta}).decode())
