@@ -190,15 +190,15 @@ def _walls(settings: SandboxSettings) -> Walls:
     if not seccomp.is_known():
         raise Unavailable("there is no filter of system calls for this kind of processor; x86_64 and aarch64 have one")
     found = environment.find(settings.folder)
-    if found is None:
-        raise Unavailable(f"its Python is not there ({settings.folder}); run `understudy sandbox setup`")
-    return Walls(_bubblewrap(), found, settings.limits, _uid(settings.uid))
+    program = shutil.which("bwrap") or (_NOT_ON_PATH if Path(_NOT_ON_PATH).exists() else None)
+    missing = [] if program else ["bubblewrap is not there; install it (Debian, Ubuntu: apt-get install bubblewrap)"]
+    missing += [] if found else [f"its Python is not there ({settings.folder}); run `understudy sandbox setup`"]
+    if program is None or found is None:
+        raise Unavailable("; and ".join(missing))
+    return Walls(_bubblewrap(program), found, settings.limits, _uid(settings.uid))
 
 
-def _bubblewrap() -> str:
-    path = shutil.which("bwrap") or (_NOT_ON_PATH if Path(_NOT_ON_PATH).exists() else None)
-    if path is None:
-        raise Unavailable("bubblewrap is not there; install it (Debian, Ubuntu: apt-get install bubblewrap)")
+def _bubblewrap(path: str) -> str:
     told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout  # noqa: S603
     numbers = re.search(r"(\d+)\.(\d+)", told)
     if numbers is None or (int(numbers[1]), int(numbers[2])) < _MIN_VERSION:
