@@ -425,6 +425,13 @@ async def test_files_of_an_earlier_question_are_not_offered() -> None:
     assert "files" not in schema_of(model.requests[0])["anyOf"][0]["properties"]
 
 
+async def test_code_that_printed_nothing_has_no_values_to_tell() -> None:
+    silent = [MADE.partition("\n")[2], "[The code ran and gave no output.]", "[The session was restarted: x.]\n"]
+    for output, told in [*((output, False) for output in silent), (MADE, True), ("[1, 2]", True)]:
+        _, model = await run(computed(COMPUTE, output), saying("Done."))
+        assert ("as they were printed" in model.requests[0].messages[-1]["content"]) == told
+
+
 async def test_without_made_files_none_are_asked_for() -> None:
     _, model = await run(computed(COMPUTE, "42\n[Files made: nothing]"), saying("42"))
     assert "files" not in schema_of(model.requests[0])["anyOf"][0]["properties"]

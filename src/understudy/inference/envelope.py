@@ -58,8 +58,8 @@ _TASK: Mapping[str, Any] = {
 _ASK_FOR_CODE = """\
 Now write the Python code for this in one ```python block and nothing else. The question was:
 {question}
-Short code, which leaves to libraries what they can do: sympy (primerange, isprime, divisors, factorint, gcd, lcm, \
-solve), math, statistics, datetime, numpy, pandas, matplotlib. It prints each result with a word on what it is, in \
+Short code, which leaves to libraries what they can do: sympy (primerange, divisors, factorint, gcd, lcm, solve), \
+math, statistics, datetime, numpy, pandas, matplotlib. It prints each result with a word on what it is, in \
 {language}."""
 
 _BLOCK_BEGINS, _COMMENT = "```python\n", "# "
@@ -76,6 +76,14 @@ _AFTER_CODE = (
     "now in a message, with the values as they were printed; calculate nothing yourself.{files} My question was:\n"
     "{question}\nAnswer in {language}."
 )
+
+_AFTER_SILENT_CODE = (
+    "Your code ran, and printed nothing. Tell me in one sentence of a message what it made, and no values.{files} My "
+    "question was:\n{question}\nAnswer in {language}."
+)
+"""Told to give the values as they were printed, the embedded model makes some up."""
+
+_REMARK = re.compile(r"^\[(?:\d+ images? shown to the user|Files made: .*|The (?:code|session) .*)\]$|\s", re.M)
 
 _GIVE_FILES = " Then name in files those of the made files that I asked for."
 
@@ -250,7 +258,8 @@ def _results(outputs: Sequence[str], question: str, *, enveloped: bool) -> ChatM
     nudge = _CITE.format(example=json.dumps(cited.group(1))) if cited else _NUDGE
     if outputs[-1].startswith(_CODE_RESULT) and not cited:
         files = _GIVE_FILES if MADE_FILES in outputs[-1] else ""
-        nudge = _AFTER_CODE.format(question=question, files=files, language=_language_of(question))
+        after = _AFTER_CODE if _REMARK.sub("", json.loads(outputs[-1])["output"]) else _AFTER_SILENT_CODE
+        nudge = after.format(question=question, files=files, language=_language_of(question))
     return {"role": "user", "content": "\n".join([*outputs, nudge])}
 
 
