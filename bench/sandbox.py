@@ -4,8 +4,6 @@ import asyncio
 import os
 import re
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +11,6 @@ from pathlib import Path
 from bench.table import row
 from understudy.adapters import sandbox_of
 from understudy.config import Settings
-from understudy.sandbox import environment
 from understudy.sandbox.bubblewrap import BubblewrapSandbox
 from understudy.sandbox.session import JailSession
 
@@ -23,6 +20,7 @@ _PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 3, 2])\nplt.title('매출
 _MB = 1_000_000
 _LARGE = 50
 _CROWD = 20
+_WARMING_S = 3.0
 
 
 async def measure(settings: Settings) -> None:
@@ -36,19 +34,17 @@ async def measure(settings: Settings) -> None:
         async with sandbox.session("live") as session:
             await _live(session)
         await _crowd(sandbox)
+        async with sandbox.session("fork") as session:
+            row("memory that a fork server's session would have of its own", await _forked_mb(session), "MB")
     finally:
         await sandbox.aclose()
-    row("memory that a fork server's session would have of its own", _forked_mb(settings), "MB")
 
 
 async def _first_results(sandbox: BubblewrapSandbox) -> None:
     """A new thread: take the spare, put a CSV there, read it."""
     taken, plots = [], []
     for number in range(12):
-        sandbox.warm()
-        while not sandbox.spares:  # noqa: ASYNC110  # nobody tells when
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(2)  # until it has imported what it imports
+        await _spare(sandbox)
         begun = time.perf_counter()
         async with sandbox.session(f"first {number}") as session:
             await session.put("sales.csv", _CSV)
@@ -58,6 +54,14 @@ async def _first_results(sandbox: BubblewrapSandbox) -> None:
         await sandbox.end(f"first {number}")
     row("first result of a new thread, with a CSV and read_csv, p50", statistics.median(taken), "ms", 15)
     row("first plot of a session to a PNG, p50", statistics.median(plots), "ms", 150)
+
+
+async def _spare(sandbox: BubblewrapSandbox) -> None:
+    """Wait until a spare session is there and has imported what it imports."""
+    sandbox.warm()
+    while not sandbox.spares:  # noqa: ASYNC110  # nobody tells when
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(_WARMING_S)
 
 
 async def _live(session: JailSession) -> None:
@@ -85,9 +89,11 @@ async def _crowd(sandbox: BubblewrapSandbox) -> None:
         row("memory of an idle session among 20 (its share)", _pss_mb(session.jail.init_id), "MB", 100)
     for number in range(_CROWD):
         await sandbox.end(f"crowd {number}")
-    async with sandbox.session("alone") as session:
-        await session.run(_READ.replace("pd.read_csv('sales.csv')['sales'].sum()", "import matplotlib.pyplot"))
-        row("memory of an idle session, alone", _pss_mb(session.jail.init_id), "MB", 100)
+    await _spare(sandbox)
+    async with sandbox.session("lonely") as session:
+        await _spare(sandbox)
+        row("memory of an idle session, beside one spare", _pss_mb(session.jail.init_id), "MB", 100)
+        row("the same, pages of its own alone", _own_mb(session.jail.worker_id), "MB")
 
 
 async def _plot(sandbox: BubblewrapSandbox, key: str) -> bool:
@@ -113,44 +119,39 @@ def _pss_mb(process: int) -> float:
     return total * 1024 / _MB
 
 
+def _own_mb(process: int) -> float:
+    found = re.findall(r"^Private_\w+:\s+(\d+)", Path(f"/proc/{process}/smaps_rollup").read_text(), re.M)
+    return sum(map(int, found)) * 1024 / _MB
+
+
 _FORK = """
 import gc, os, re
 import IPython.core.interactiveshell, numpy, pandas, matplotlib.pyplot
 gc.collect()
 gc.freeze()
-children = []
+gate, hold = os.pipe()
 for _ in range(8):
     read, write = os.pipe()
-    if not os.fork():
+    child = os.fork()
+    if not child:
+        os.close(hold)
         from io import StringIO
-        import pandas
         pandas.read_csv(StringIO("a,b\\n1,2")).sum()
         os.write(write, b"x")
-        os.read(0, 1)
+        os.read(gate, 1)
         os._exit(0)
     os.read(read, 1)
-    children.append(_child := int(open(f"/proc/self/task/{os.getpid()}/children").read().split()[-1]))
-text = open(f"/proc/{children[-1]}/smaps_rollup").read()
+text = open(f"/proc/{child}/smaps_rollup").read()
 print(sum(int(kb) for kb in re.findall(r"^Private_\\w+:\\s+(\\d+) kB", text, re.M)) / 1000)
-for child in children:
-    os.kill(child, 9)
 """
 
 
-def _forked_mb(settings: Settings) -> float:
+async def _forked_mb(session: JailSession) -> float:
     """Fork a Python that has imported everything; return what a child has of its own after its first result."""
-    found = environment.find(settings.sandbox_dir or environment.default_folder(settings.cache_dir))
-    assert found
-    packages = next((found.venv / "lib").glob("python*")) / "site-packages"
-    done = subprocess.run(
-        [sys.executable, "-c", _FORK],
-        env={"PYTHONPATH": str(packages), "PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"},
-        stdin=subprocess.PIPE,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return float(done.stdout)
+    run = f"import subprocess, sys\nprint(subprocess.check_output([sys.executable, '-c', {_FORK!r}], text=True))"
+    done = await session.run(run)
+    assert done.outcome == "ok", done.logs
+    return float(done.logs)
 
 
 if __name__ == "__main__":

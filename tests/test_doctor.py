@@ -119,3 +119,15 @@ def test_a_key_of_the_settings_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_loopback_needs_no_key() -> None:
     assert find("keys", list(findings({"host": "127.0.0.1"}))).state == "ok"
     assert find("keys", list(findings({"host": "no-such-host.invalid"}))).state == "note"
+
+
+def test_a_missing_jail_says_what_to_do_and_breaks_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from understudy.sandbox import bubblewrap
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(bubblewrap, "_NOT_ON_PATH", str(tmp_path / "bwrap"))
+    finding = find("code interpreter", list(findings({"sandbox_dir": str(tmp_path)})))
+    assert finding.state == "note"
+    assert "apt-get install bubblewrap" in finding.what
+    assert "understudy sandbox setup" in finding.what
+    assert find("code interpreter", list(findings({"sandbox": "off"}))).state == "ok"

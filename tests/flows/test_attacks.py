@@ -28,26 +28,6 @@ pytestmark = [
 ]
 
 PATIENCE_S = 120.0
-SLOW = {  # they wait for a limit of time, or fill one of space
-    "bomb with forks in the shell",
-    "take memory with many processes",
-    "fill the disk with one file",
-    "fill the disk with many files",
-    "make millions of empty files",
-    "loop for ever",
-    "loop for ever and heed no signal",
-    "block every signal",
-    "print a gigabyte",
-    "wait for a program that never ends",
-    "leave the process group and hang",
-    "kill everything",
-    "stop itself",
-    "say that it is done and go on",
-    "send half a frame and hang",
-    "leave ten thousand files",
-    "nest folders without end",
-    "show a thousand images",
-}
 SETTINGS = {
     "UNDERSTUDY_SANDBOX": "auto",
     "UNDERSTUDY_SANDBOX_TIMEOUT_S": "20",  # what the attacks were written for: a busy machine is slow at some
@@ -147,10 +127,7 @@ def everything(ground: Ground, thread: Json, upstream: Upstream) -> bytes:
     return b"\n".join(seen)
 
 
-@pytest.mark.parametrize(
-    "attack",
-    [pytest.param(one, marks=[pytest.mark.slow] if one.name in SLOW else [], id=one.name) for one in ATTACKS],
-)
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_it_is_held(ground: Ground, upstream: Upstream, attack: Attack) -> None:
     assert logs(ran(ground, upstream, ground.bystander, "mine = 41")) == ""
     thread = ground.wire.thread()
@@ -164,7 +141,3 @@ def test_it_is_held(ground: Ground, upstream: Upstream, attack: Attack) -> None:
     assert logs(ran(ground, upstream, ground.bystander, "mine + 1")) == "42\n"
     assert logs(ran(ground, upstream, thread, "40 + 2")).endswith("42\n")
     ground.wire.delete(f"/threads/{thread['id']}")
-
-
-def test_the_slow_ones_are_attacks() -> None:
-    assert {attack.name for attack in ATTACKS} >= SLOW

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from tests.harness.server import Server
 
-_OUR_FAULT = ("Traceback", "does not hold", "the probes")  # all is there, and still it does not work
+_OUR_FAULT = ("Traceback", "does not hold", "the probes", "the setting")  # all is there, and still it does not work
 _TRIED_S = 60.0
 _POLL_S = 0.05
 

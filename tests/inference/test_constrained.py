@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from tests.inference.test_openai_compatible import provider_to
 
 from understudy.errors import UpstreamError
 from understudy.inference import envelope
+from understudy.inference.appended import Appendix, Choices
 from understudy.inference.base import (
     CompletionRequest,
     Delta,
@@ -64,9 +66,11 @@ class Says:
         pass
 
 
-async def run(request: CompletionRequest, *texts: str, reason: FinishReason = "stop") -> tuple[list[Delta], Says]:
+async def run(
+    request: CompletionRequest, *texts: str, reason: FinishReason = "stop", goes_on: bool = False
+) -> tuple[list[Delta], Says]:
     model = Says(texts, reason)
-    return await collect(Constrained(model), request), model
+    return await collect(Constrained(model, goes_on=goes_on), request), model
 
 
 def schema_of(request: CompletionRequest) -> dict[str, Any]:
@@ -197,7 +201,8 @@ class TestChoice:
         assert kind["properties"]["name"] == {"const": "other"}
 
     def test_sources_come_after_the_message_where_ids_are_given(self) -> None:
-        form = envelope.schema(envelope.allowed(ASK), ["a", "b"])["anyOf"][0]
+        named = Choices({"a": Appendix("[a]", "[a]"), "b": Appendix("[b]", "[b]")})
+        form = envelope.schema(envelope.allowed(ASK), named)["anyOf"][0]
         assert list(form["properties"]) == ["functions", "message", "sources"]
 
     def test_a_turn_of_many_rounds_ends_in_a_message(self) -> None:
@@ -214,7 +219,8 @@ PYTHON = ToolSpec(
     {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]},
 )
 COMPUTE = replace(ASK, messages=[{"role": "user", "content": "6 곱하기 7은?"}], tools=[PYTHON])
-CALLS_CODE = calling({"name": "code_interpreter", "arguments": {}})
+TASK = "Multiply 6 by 7."
+CALLS_CODE = calling({"name": "code_interpreter", "arguments": {"task": TASK}})
 BLOCK = '```python\n# "6 times 7"\nprint(6 * 7)\n```'
 
 
@@ -225,43 +231,140 @@ async def test_code_is_asked_for_after_the_call_and_comes_as_its_arguments() -> 
     assert sum(isinstance(delta, ToolCallDelta) for delta in deltas) > 5
     first, second = model.requests
     arguments = schema_of(first)["$defs"]["call"]["anyOf"][0]["properties"]["arguments"]
-    assert arguments["properties"] == {}
+    assert list(arguments["properties"]) == ["task"]
     assert second.response_format is None
     assert second.messages[: len(first.messages)] == first.messages
     assert second.messages[-2] == {"role": "assistant", "content": CALLS_CODE}
     assert "6 곱하기 7은?" in second.messages[-1]["content"]
 
 
+async def test_a_model_that_goes_on_finds_its_block_begun() -> None:
+    deltas, model = await run(COMPUTE, CALLS_CODE, "print(6 * 7)\n```\nIt prints 42.", goes_on=True)
+    assert calls_of(deltas) == [("code_interpreter", '{"code": "# Multiply 6 by 7.\\nprint(6 * 7)"}')]
+    begun = model.requests[1].messages[-1]
+    assert begun == {"role": "assistant", "content": "```python\n# Multiply 6 by 7.\n"}
+
+
+async def test_tasks_of_several_calls_are_one() -> None:
+    calls = [{"name": "code_interpreter", "arguments": {"task": task}} for task in ("Count\nthem.", "Plot them.")]
+    deltas, _ = await run(COMPUTE, calling(*calls), "pass\n```", goes_on=True)
+    assert calls_of(deltas) == [("code_interpreter", '{"code": "# Count them. Plot them.\\npass"}')]
+
+
+async def test_a_call_without_a_task_is_code_without_its_comment() -> None:
+    bare = calling({"name": "code_interpreter", "arguments": {}})
+    deltas, _ = await run(COMPUTE, bare, "print(42)\n```", goes_on=True)
+    assert calls_of(deltas) == [("code_interpreter", '{"code": "print(42)"}')]
+
+
+@pytest.mark.parametrize(
+    ("task", "held"),
+    [
+        ("Find the cube of the fourth prime greater than 413.", True),
+        ("Plot '매출' by '월' of '매출.csv', and x^2.", True),
+        ("413보다 큰 소수", False),
+        ("Find 소수", False),
+        ('Say "hi"', False),
+        ("Escape \\", False),
+        ("Two\nlines", False),
+        ("'Quoted\nlines'", False),
+    ],
+)
+def test_a_task_is_in_english_but_for_names_in_quotes(task: str, held: bool) -> None:
+    kinds = envelope.schema(envelope.allowed(COMPUTE))["$defs"]["call"]["anyOf"]
+    pattern = kinds[0]["properties"]["arguments"]["properties"]["task"]["pattern"]
+    assert bool(re.fullmatch(pattern, task)) == held
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("6 곱하기 7은?", "Korean"),
+        ("6乘以7等于多少？", "Chinese"),
+        ("6かける7は？", "Japanese"),
+        ("漢字だけでなく", "Japanese"),
+        ("Combien font 6 fois 7 ?", "the language of the question"),
+    ],
+)
+async def test_code_and_answer_are_asked_for_in_the_language_of_the_question(question: str, language: str) -> None:
+    asked = replace(COMPUTE, messages=[{"role": "user", "content": question}])
+    _, model = await run(asked, CALLS_CODE, BLOCK)
+    assert f"in {language}." in model.requests[1].messages[-1]["content"]
+    _, model = await run(computed(asked, "42"), saying("42"))
+    assert model.requests[0].messages[-1]["content"].endswith(f"{question}\nAnswer in {language}.")
+
+
 async def test_code_comes_behind_the_other_calls() -> None:
-    both = calling(CALL, {"name": "code_interpreter", "arguments": {}})
+    both = calling(CALL, {"name": "code_interpreter", "arguments": {"task": TASK}})
     deltas, _ = await run(replace(COMPUTE, tools=[WEATHER, PYTHON]), both, BLOCK)
     assert [name for name, _ in calls_of(deltas)] == ["get_weather", "code_interpreter"]
 
 
-async def test_the_prompt_after_the_result_begins_as_that_before_it() -> None:
+def computed(request: CompletionRequest, output: str, code: str = "print(6 * 7)") -> CompletionRequest:
+    """The thread after code has been run."""
+    made = {"id": "c1", "function": {"name": "code_interpreter", "arguments": json.dumps({"code": code})}}
+    result = {"role": "tool", "tool_call_id": "c1", "content": output}
+    later = [*request.messages, {"role": "assistant", "content": None, "tool_calls": [made]}, result]
+    return replace(request, messages=later)
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+async def test_the_prompt_after_the_result_begins_as_that_before_it(goes_on: bool) -> None:
     """The model's cache is of use only then."""
-    _, model = await run(COMPUTE, CALLS_CODE, BLOCK)
-    made = {"id": "c1", "function": {"name": "code_interpreter", "arguments": json.dumps({"code": BLOCK[10:-4]})}}
-    later = [
-        *COMPUTE.messages,
-        {"role": "assistant", "content": None, "tool_calls": [made]},
-        {"role": "tool", "tool_call_id": "c1", "content": "42"},
-    ]
-    deltas, after = await run(replace(COMPUTE, messages=later), saying("42"))
+    code = "print(6 * 7)\n```" if goes_on else f"```python\n# {TASK}\nprint(6 * 7)\n```"
+    deltas, model = await run(COMPUTE, CALLS_CODE, code, goes_on=goes_on)
+    made = json.loads(calls_of(deltas)[0][1])["code"]
+    deltas, after = await run(computed(COMPUTE, "42", made), saying("42"))
     assert text_of(deltas) == "42"
-    before = model.requests[1].messages
-    assert after.requests[0].messages[: len(before)] == before
-    assert after.requests[0].messages[len(before)] == {"role": "assistant", "content": BLOCK}
+    before = [*model.requests[1].messages]
+    block = {"role": "assistant", "content": f"```python\n# {TASK}\nprint(6 * 7)\n```"}
+    if goes_on:
+        assert block["content"].startswith(before.pop()["content"])
+    assert after.requests[0].messages[: len(before) + 1] == [*before, block]
     assert '"output": "42"' in after.requests[0].messages[-1]["content"]
 
 
 async def test_code_may_be_run_again() -> None:
-    made = {"id": "c1", "function": {"name": "code_interpreter", "arguments": '{"code": "print(6 * 7)"}'}}
-    output = {"role": "tool", "tool_call_id": "c1", "content": "NameError"}
-    failed = replace(COMPUTE, messages=[*COMPUTE.messages, {"role": "assistant", "tool_calls": [made]}, output])
+    failed = computed(COMPUTE, "NameError")
     deltas, model = await run(failed, CALLS_CODE, BLOCK)
     assert [name for name, _ in calls_of(deltas)] == ["code_interpreter"]
     assert "6 곱하기 7은?" in model.requests[1].messages[-1]["content"]
+
+
+KEY_ERROR = (
+    "----\nKeyError     Traceback (most recent call last)\nCell In[1], line 1\n----> 1 x['a']\n\nKeyError: 'a'\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "mended"),
+    [
+        (KEY_ERROR, True),
+        ('Traceback (most recent call last):\n  File "x.py"', True),
+        ("  Cell In[1], line 1\n    for in x\n        ^\nSyntaxError: invalid syntax\n", True),
+        ("42\n", False),
+        ("No error: 3 rows\n", False),
+        ("the mean squared Error: 3\n", False),
+        ("", False),
+    ],
+)
+def test_code_that_failed_is_to_be_mended(output: str, mended: bool) -> None:
+    reply = envelope.allowed(replace(computed(COMPUTE, output), tools=[WEATHER, PYTHON]))
+    assert [tool.name for tool in reply.tools] == (["code_interpreter"] if mended else [WEATHER.name, PYTHON.name])
+    assert reply.message != mended
+
+
+def test_code_that_fails_again_and_again_is_given_up() -> None:
+    request = COMPUTE
+    for _ in range(4):
+        assert envelope.allowed(request).message == (request is COMPUTE)
+        request = computed(request, KEY_ERROR)
+    assert envelope.allowed(request).message
+
+
+def test_what_failed_before_the_user_spoke_again_is_not_mended() -> None:
+    before = computed(COMPUTE, KEY_ERROR)
+    assert envelope.allowed(replace(before, messages=[*before.messages, {"role": "user", "content": "Stop."}])).message
 
 
 async def test_a_model_that_goes_on_talking_is_stopped_behind_its_code() -> None:
@@ -290,6 +393,49 @@ class _CutAtSecond:
 
     async def aclose(self) -> None:
         pass
+
+
+# --- made files --------------------------------------------------------------------------------------------------
+
+LINKS = ["sandbox:/mnt/data/정리된 매출.csv", "sandbox:/mnt/data/plots/a, b.png"]
+MADE = f"4 rows\n[1 image shown to the user]\n[Files made: {', '.join(LINKS)}]"
+
+
+def giving(text: str, *files: str) -> str:
+    return json.dumps({"functions": [], "message": text, "files": files}, ensure_ascii=False)
+
+
+async def test_files_that_were_made_can_be_named_and_become_links() -> None:
+    deltas, model = await run(computed(COMPUTE, MADE), giving("Here.", *LINKS))
+    assert text_of(deltas) == f"Here.\n[정리된 매출.csv]({LINKS[0]})\n[a, b.png]({LINKS[1]})"
+    message = schema_of(model.requests[0])["anyOf"][0]["properties"]
+    assert message["files"]["items"] == {"enum": LINKS}
+    assert "name in files" in model.requests[0].messages[-1]["content"]
+
+
+async def test_a_file_that_the_message_links_is_not_linked_again() -> None:
+    said = f"Here: [it]({LINKS[0]})."
+    assert text_of((await run(computed(COMPUTE, MADE), giving(said, *LINKS[:1])))[0]) == said
+
+
+async def test_files_of_an_earlier_question_are_not_offered() -> None:
+    before = computed(COMPUTE, MADE)
+    asked = replace(before, messages=[*before.messages, {"role": "user", "content": "Thanks!"}])
+    _, model = await run(asked, saying("hi"))
+    assert "files" not in schema_of(model.requests[0])["anyOf"][0]["properties"]
+
+
+async def test_code_that_printed_nothing_has_no_values_to_tell() -> None:
+    silent = [MADE.partition("\n")[2], "[The code ran and gave no output.]", "[The session was restarted: x.]\n"]
+    for output, told in [*((output, False) for output in silent), (MADE, True), ("[1, 2]", True)]:
+        _, model = await run(computed(COMPUTE, output), saying("Done."))
+        assert ("as they were printed" in model.requests[0].messages[-1]["content"]) == told
+
+
+async def test_without_made_files_none_are_asked_for() -> None:
+    _, model = await run(computed(COMPUTE, "42\n[Files made: nothing]"), saying("42"))
+    assert "files" not in schema_of(model.requests[0])["anyOf"][0]["properties"]
+    assert "name in files" not in model.requests[0].messages[-1]["content"]
 
 
 # --- sources -----------------------------------------------------------------------------------------------------

@@ -39,6 +39,15 @@ def test_however_it_is_split_the_code_is_the_same(inside: str, cuts: list[int]) 
     assert read(*parts) == read(reply)
 
 
+@pytest.mark.parametrize("reply", [CODE, f"{CODE}\n```", f"{CODE}\n```\nIt prints 끝.\n```python\nother\n```"])
+def test_a_reply_may_begin_within_the_block(reply: str) -> None:
+    for pieces in ([reply], list(reply)):
+        reader = FenceReader.within_block()
+        assert "".join(map(reader.feed, pieces)) + reader.end() == CODE
+    reader = FenceReader.within_block()
+    assert (reader.feed("```"), reader.done) == ("", True)
+
+
 def test_an_empty_block_is_no_code() -> None:
     assert read("```python\n```") == ""
 

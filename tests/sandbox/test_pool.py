@@ -233,6 +233,34 @@ async def test_a_closed_pool_gives_none() -> None:
         await use(pool, "a")
 
 
+async def test_a_session_that_no_key_has_any_more_is_waited_for() -> None:
+    """Its jail may still be closing: when the event loop is gone, nobody closes it."""
+    maker = Maker()
+    async with pool_of(maker) as pool:
+        closing = await use(pool, "a")
+        closing.why = "it died"
+        await use(pool, "a")
+        ended: list[str] = []
+
+        async def end(why: str = "") -> None:
+            ended.append(why)
+
+        closing.end = end  # type: ignore[method-assign]  # to see that it is asked
+    assert ended == ["the server stops"]
+
+
+async def test_a_dying_jail_is_closed_before_its_sandbox_is(make_sandbox: MakeSandbox) -> None:
+    async with make_sandbox() as sandbox:
+        async with sandbox.session("a") as session:
+            result = await session.run("import os; os._exit(1)")
+            assert result.outcome == "ended"
+        async with sandbox.session("a") as another:
+            assert another is not session
+        jail = session.jail
+    assert jail.process.returncode is not None
+    assert jail.connection.fileno() == -1
+
+
 async def test_real_spares_are_prepared_and_leave_with_the_pool(make_sandbox: MakeSandbox) -> None:
     async with make_sandbox(warm=1) as sandbox:
         sandbox.warm()

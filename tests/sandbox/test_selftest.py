@@ -1,14 +1,16 @@
 """The self-test bites: with any wall missing it says which, and no code is run."""
 
+import os
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.sandbox.conftest import MakeSandbox, settings
 
 from understudy.errors import Unavailable
-from understudy.sandbox import jail, mending, seccomp
+from understudy.sandbox import bubblewrap, jail, mending, seccomp
 from understudy.sandbox.bubblewrap import BubblewrapSandbox
 from understudy.sandbox.limits import Limits
 
@@ -81,7 +83,6 @@ async def test_missing_limits_are_named(make_sandbox: MakeSandbox, monkeypatch: 
 
 
 async def test_code_is_never_run_as_root(make_sandbox: MakeSandbox) -> None:
-    import os
 
     if os.geteuid() != 0:
         pytest.skip("only root could")
@@ -91,6 +92,26 @@ async def test_code_is_never_run_as_root(make_sandbox: MakeSandbox) -> None:
 async def test_what_is_missing_is_told(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "run `understudy sandbox setup`" in await why_off(folder=tmp_path)
     assert "the setting `sandbox` is off" in await why_off(enabled=False)
+
+
+async def test_missing_bubblewrap_is_told_with_what_else_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(bubblewrap, "_NOT_ON_PATH", str(tmp_path / "bwrap"))
+    why = await why_off(folder=tmp_path)
+    assert "apt-get install bubblewrap" in why
+    assert "run `understudy sandbox setup`" in why
+
+
+@pytest.mark.parametrize("says", ["bubblewrap 0.6.2", "hello"])
+async def test_another_bubblewrap_is_told(
+    make_sandbox: MakeSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    (tmp_path / "bwrap").write_text(f"#!/bin/sh\necho {says}\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert f"{tmp_path / 'bwrap'} is {says}; 0.8 or newer is needed" in await why_off()
 
 
 async def test_it_is_on_as_soon_as_the_environment_is_there(make_sandbox: MakeSandbox, tmp_path: Any) -> None:

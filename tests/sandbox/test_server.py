@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.conftest import MakeServer
 from tests.harness.server import Server
+from tests.harness.wire import FINAL
 from tests.sandbox.conftest import MakeSandbox
 from tests.sandbox.test_kill import below
 
@@ -40,6 +41,20 @@ def test_health_says_what_is_missing_and_the_rest_works(make_server: MakeServer,
     assert told["state"] == "off"
     assert "understudy sandbox setup" in told["why"] or "bubblewrap" in told["why"] or "Linux" in told["why"]
     assert server.wire().thread("hello")
+
+
+def test_a_run_that_needs_it_fails_and_says_why(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server(UNDERSTUDY_SANDBOX="auto", UNDERSTUDY_SANDBOX_DIR=str(tmp_path))
+    why = settled(server)["why"]
+    wire = server.wire()
+    coder = wire.make("/assistants", {"model": "gpt-4o", "tools": [{"type": "code_interpreter"}]})
+    run = wire.until(wire.run(coder), FINAL)
+    assert run["status"] == "failed"
+    assert run["last_error"]["code"] == "server_error"
+    assert run["last_error"]["message"].startswith("The tool 'code_interpreter' is off on this server.")
+    assert why in run["last_error"]["message"]
+    plain = wire.make("/assistants", {"model": "gpt-4o"})
+    assert wire.until(wire.run(plain), FINAL)["status"] == "completed"
 
 
 def test_it_can_be_turned_off(make_server: MakeServer) -> None:

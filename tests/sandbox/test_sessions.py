@@ -204,9 +204,22 @@ class TestStops:
         assert "ran for more than 0.5 s" in result.logs
         assert (await session.run("kept")).logs == "1\n"
 
+    async def test_further_interrupts_do_not_spoil_how_the_error_is_told(self, session: JailSession) -> None:
+        code = (
+            "import time\nkept = 1\nclass Slow(Exception):\n    def _render_traceback_(self):\n"
+            "        begun = time.process_time()\n        while time.process_time() < begun + 0.6: pass\n"
+            "        return ['told whole']\n"
+            "try:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    raise Slow from None"
+        )
+        result = await session.run(code, timeout_s=0.3)
+        assert result.outcome == "timeout"
+        assert "told whole" in result.logs
+        assert "KeyboardInterrupt" not in result.logs
+        assert (await session.run("kept")).logs == "1\n"
+
     async def test_what_heeds_no_interrupt_is_killed(self, session: JailSession) -> None:
         code = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
-        result = await session.run(code, timeout_s=0.3)
+        result = await session.run(code, timeout_s=1.5)
         assert result.outcome == "ended"
         assert "after it had been interrupted" in result.logs
         with pytest.raises(SessionEnded):

@@ -1,7 +1,7 @@
 """Tool calling for models that have none: the reply is held to one JSON envelope and read while it is written."""
 
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from understudy.errors import UpstreamError
 from understudy.ids import new_id
 from understudy.inference import envelope
+from understudy.inference.appended import Choices, choices
 from understudy.inference.base import (
     CompletionRequest,
     Delta,
@@ -30,8 +31,10 @@ _BEYOND_CODE = 16
 class Constrained:
     """A Provider over another one whose model honours `response_format` and nothing of tools."""
 
-    def __init__(self, inner: Provider) -> None:
+    def __init__(self, inner: Provider, *, goes_on: bool = False) -> None:
+        """`goes_on`: a prompt may end in the midst of the model's own answer, as llama.cpp's server allows."""
         self._inner = inner
+        self._goes_on = goes_on
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
         """Yield the deltas of one completion. See `base.Provider`."""
@@ -52,7 +55,7 @@ class Constrained:
         """
         reply = envelope.allowed(request)
         known = envelope.answered_calls(request.messages) if reply.message else frozenset[str]()
-        reader = _EnvelopeReader(known, envelope.source_marks(request.messages))
+        reader = _EnvelopeReader(known, choices(request.messages))
         prompt = _enveloped(request, reply)
         async with aclosing(self._inner.stream(prompt)) as deltas:
             async for found in _read(deltas, reader):
@@ -75,7 +78,7 @@ class Constrained:
     ) -> AsyncGenerator[Delta, None]:
         talk = _enveloped(request, envelope.Allowed(message=True, tools=()))
         async with aclosing(self._inner.stream(talk)) as deltas:
-            async for found in _read(deltas, _EnvelopeReader(frozenset(), reader.marks)):
+            async for found in _read(deltas, _EnvelopeReader(frozenset(), reader.choices)):
                 yield found
 
     async def _code(
@@ -84,8 +87,12 @@ class Constrained:
         """Ask for the code of a call, in a block, and yield it as the call's arguments."""
         messages = envelope.with_code_asked_for(prompt.messages, reader.reply)
         left = None if prompt.max_tokens is None else prompt.max_tokens - end.usage.completion_tokens
-        yield ToolCallDelta(reader.passed_on, new_id("call"), envelope.CODE, '{"code": "')
-        fence, written, beyond = FenceReader(), 0, 0
+        beginning, fence = "", FenceReader()
+        if self._goes_on:
+            beginning, fence = envelope.code_beginning(reader.task), FenceReader.within_block()
+            messages.append(envelope.begun_block(beginning))
+        yield ToolCallDelta(reader.passed_on, new_id("call"), envelope.CODE, f'{{"code": "{_within_string(beginning)}')
+        written, beyond = 0, 0
         asked = replace(prompt, messages=messages, response_format=None, max_tokens=left)
         finished = Finished("stop", TokenUsage(end.usage.prompt_tokens + end.usage.completion_tokens, 0))
         async with aclosing(self._inner.stream(asked)) as deltas:
@@ -117,8 +124,7 @@ def _format(wanted: Any) -> Any:
 
 
 def _enveloped(request: CompletionRequest, reply: envelope.Allowed) -> CompletionRequest:
-    sources = list(envelope.source_marks(request.messages)) if reply.message else []
-    shape = {"name": "reply", "schema": envelope.schema(reply, sources)}
+    shape = {"name": "reply", "schema": envelope.schema(reply, choices(request.messages))}
     return replace(
         request,
         messages=envelope.prompt_messages(request),
@@ -141,6 +147,12 @@ async def _read(deltas: AsyncGenerator[Delta, None], reader: "_EnvelopeReader") 
                 yield reader.end(delta)
             case RefusalDelta() | ToolCallDelta():
                 yield delta
+
+
+def _task(arguments: str) -> str:
+    """Return what code is to do; a model behind another grammar may not have said it."""
+    told = json.loads(arguments)
+    return " ".join(str(told.get(envelope.TASK) or "").split())
 
 
 def _within_string(text: str) -> str:
@@ -166,12 +178,13 @@ class _EnvelopeReader:
     """Turns the envelope's pieces into deltas, without the calls that are answered already."""
 
     _answered: frozenset[str]
-    marks: Mapping[str, str] = field(default_factory=dict)
+    choices: Choices = field(default_factory=Choices)
     reply: str = ""
     calls_for_code: bool = False
+    task: str = ""
     passed_on: int = 0
     _said: str = ""
-    _source: str = ""
+    _name: str = ""
     _json: JsonStream = field(default_factory=lambda: JsonStream(raw_key="arguments"))
     _calls: dict[int, _OpenCall] = field(default_factory=dict)
 
@@ -200,10 +213,10 @@ class _EnvelopeReader:
             case ("message",) if piece.text:
                 self._said += piece.text
                 yield TextDelta(piece.text)
-            case ("sources", int()):
-                self._source += piece.text
+            case ("sources" | "files" as kind, int()):
+                self._name += piece.text
                 if piece.last:
-                    yield from self._cited()
+                    yield from self._appended(kind)
             case ("tool_calls", int(at), "name"):
                 self._calls.setdefault(at, _OpenCall()).name += piece.text
                 if piece.last:
@@ -214,17 +227,19 @@ class _EnvelopeReader:
                 call.ended = piece.last
                 yield from self._progress(call)
 
-    def _cited(self) -> Iterator[Delta]:
-        """Put a passage's mark behind the message, if it is not in it already."""
-        mark, self._source = self.marks.get(self._source), ""
-        if mark is not None and mark not in self._said:
-            self._said += mark
-            yield TextDelta(mark)
+    def _appended(self, kind: str) -> Iterator[Delta]:
+        """Put what was named behind the message, if it is not in it already."""
+        appendix, self._name = self.choices.of(kind, self._name), ""
+        if appendix is not None and appendix.sign not in self._said:
+            self._said += appendix.text
+            yield TextDelta(appendix.text)
 
     def _progress(self, call: _OpenCall) -> Iterator[Delta]:
         """Pass on what a call has so far; once calls have been answered, a call waits for its end to be compared."""
         if call.name == envelope.CODE:
             self.calls_for_code = True
+            if call.ended:
+                self.task = " ".join(filter(None, [self.task, _task(call.waiting)]))
             return
         if not call.name or (self._answered and not call.ended):
             return

@@ -27,6 +27,7 @@ CONTEXT_WINDOW = 8_192
 _MAX_REPLY_TOKENS = 2_048  # nothing else stops a small model that repeats itself; about 100 s
 _START_TIMEOUT_S = 180  # a cold disk reads 1.1 GB
 _FIRST_BYTE_TIMEOUT_S = 600  # a full window on a busy machine
+_CONNECT_TIMEOUT_S = 60  # it is a process of this machine: if it lives it answers, however busy all are
 _ATTEMPTS = 2
 
 
@@ -120,7 +121,7 @@ class EmbeddedModel:
             raise
         upstream = Upstream(f"{address}/v1", api_key, "embedded", self._dialect())
         self.last_error = None
-        return _Child(process, Constrained(OpenAICompatible(upstream, trust_environment=False)))
+        return _Child(process, Constrained(OpenAICompatible(upstream, trust_environment=False), goes_on=True))
 
     async def _introduce(self, process: asyncio.subprocess.Process, api_key: str) -> str:
         """Tell a new child what to do and return the address it answers with."""
@@ -153,6 +154,7 @@ class EmbeddedModel:
             refuses=frozenset({"reasoning_effort"}),
             concurrency=1,
             max_retries=0,
+            connect_timeout_s=_CONNECT_TIMEOUT_S,
             first_byte_timeout_s=_FIRST_BYTE_TIMEOUT_S,
             idle_timeout_s=_FIRST_BYTE_TIMEOUT_S,
             context_window=self.context_window,

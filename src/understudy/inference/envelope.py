@@ -4,22 +4,25 @@ Pure. Wordings and the shape are measured on the embedded model; `tests/inferenc
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Literal
 
+from understudy.inference.appended import Choices
 from understudy.inference.base import ChatMessage, CompletionRequest, ToolSpec
 from understudy.inference.grammar_schema import arguments_schema
 from understudy.inference.images import as_text
-from understudy.protocol.annotations import CITATION
+from understudy.protocol.annotations import CITATION, MADE_FILES
 
 CODE = "code_interpreter"
 """The tool whose code is asked for after the call, in a block: inside JSON it comes out badly."""
 
 MAX_CALLS = 8  # a small model may repeat itself for ever
+_MAX_TRIES = 4  # of code that fails
+_ERROR = re.compile(r"^Traceback \(most recent call last\)| +Traceback \(most recent call last\)$|^\w+Error: ", re.M)
 _MAX_ROUNDS = 8  # of calls without an answer; then only a message is left to it
-_MAX_SOURCES = 20
 _RESULT_BEGINS = '{"result_of": '
 _CODE_RESULT = f'{_RESULT_BEGINS}"{CODE}"'
 _SYSTEM_ROLES = ("system", "developer")
@@ -38,14 +41,30 @@ First list, in functions, every function whose facts the answer needs and whose 
 question about two facts needs two, a greeting or a question that no function answers needs none.
 Then call each of them, or, when none is needed, answer in message: if you have results, tell each of them."""
 
-_ASK_FOR_CODE = """\
-Write the Python code in one ```python block and nothing else. Its first line is a comment that translates this \
-question into English, with every number and condition in it:
-{question}
-Then comes short code that computes exactly what the comment says, with library functions (sympy for primes and \
-algebra, numpy, pandas), and prints the result with a word on what it is."""
+TASK = "task"
+"""What a call of the code interpreter says in the place of code: what is to be done, in English.
 
-_CODE_COMES_AFTER = " Call it without arguments: you are asked for the code right after."
+Asked in Korean or Chinese, the embedded model computes something else (the wrong prime of several); it translates
+well, and computes well what its code's first comment says in English.
+"""
+
+_TASK: Mapping[str, Any] = {
+    "type": "string",
+    "description": "the whole request of the user in English: every step, number and condition; names in 'quotes'",
+    # names of files and columns stay as they are; all else is held to English
+    "pattern": r"^[A-Z]([ !#-&(-Z_-~^]|'[^'\"\\\\\x00-\x1f]{1,60}')*$",
+}
+
+_ASK_FOR_CODE = """\
+Now write the Python code for this in one ```python block and nothing else. The question was:
+{question}
+Short code, which leaves to libraries what they can do: sympy (primerange, divisors, factorint, gcd, lcm, solve), \
+math, statistics, datetime, numpy, pandas, matplotlib. It prints each result with a word on what it is, in \
+{language}."""
+
+_BLOCK_BEGINS, _COMMENT = "```python\n", "# "
+
+_CODE_COMES_AFTER = " Call it with the task alone; the code comes in the next reply."
 
 _CITE = (
     "These are the results of your calls. Now answer my question in a message, in my language and from these passages "
@@ -54,8 +73,22 @@ _CITE = (
 
 _AFTER_CODE = (
     "This is what your code gave. If it is an error, call code_interpreter again and mend it. Else answer my question "
-    "now in a message, in my language, with the values as they were printed; calculate nothing yourself."
+    "now in a message, with the values as they were printed; calculate nothing yourself.{files} My question was:\n"
+    "{question}\nAnswer in {language}."
 )
+
+_AFTER_SILENT_CODE = (
+    "Your code ran, and printed nothing. Tell me in one sentence of a message what it made, and no values.{files} My "
+    "question was:\n{question}\nAnswer in {language}."
+)
+"""Told to give the values as they were printed, the embedded model makes some up."""
+
+_REMARK = re.compile(r"^\[(?:\d+ images? shown to the user|Files made: .*|The (?:code|session) .*)\]$|\s", re.M)
+
+_GIVE_FILES = " Then name in files those of the made files that I asked for."
+
+_LANGUAGES = {"Korean": "[가-힣]", "Japanese": "[ぁ-ヿ]", "Chinese": "[一-鿿]"}
+"""By the signs that tell them. Not to name the language is not enough: the task and the comments are in English."""
 
 _NUDGE = (
     "These are the results of your calls. Now answer my question in a message that tells the value of every result; "
@@ -83,25 +116,22 @@ def allowed(request: CompletionRequest) -> Allowed:
         return Allowed(message=False, tools=[tool for tool in tools if tool.name == name] or tools, max_calls=1)
     if choice == "required":
         return Allowed(message=False, tools=tools, max_calls=most)
+    mending = [tool for tool in tools if tool.name == CODE and _code_is_to_be_mended(request.messages)]
+    if mending:  # left to itself, the embedded model tells the user of the error
+        return Allowed(message=False, tools=mending, max_calls=1)
     return Allowed(message=True, tools=() if _has_gone_on_for_long(request.messages) else tools, max_calls=most)
 
 
-def source_marks(messages: Sequence[ChatMessage]) -> dict[str, str]:
-    """Return the marks of the passages that the model has been given, by their labels; the newest, if they are many."""
-    outputs = [_plain(message.get("content")) for message in messages if message["role"] == "tool"]
-    marks = {found.group(1): found.group() for output in outputs for found in CITATION.finditer(output)}
-    return dict(list(marks.items())[-_MAX_SOURCES:])
-
-
-def schema(reply: Allowed, source_ids: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the envelope's JSON Schema. `source_ids` are what the message may name as its sources.
+def schema(reply: Allowed, named: Choices | None = None) -> dict[str, Any]:
+    """Return the envelope's JSON Schema. `named` is what the message may name behind its text.
 
     The names of the functions come first and there are as many calls as names: left to itself, the embedded model
     closes the list after one call, since `}}]}` is a common token.
     """
     text: dict[str, Any] = {"functions": {"const": []}, "message": {"type": "string"}}
-    cited = {"sources": {"type": "array", "items": {"enum": list(source_ids)}}} if source_ids else {}
-    forms = [_object({**text, **cited})] if reply.message else []
+    lists = {"sources": named.sources, "files": named.files} if named else {}
+    behind = {kind: {"type": "array", "items": {"enum": list(names)}} for kind, names in lists.items() if names}
+    forms = [_object({**text, **behind})] if reply.message else []
     forms += [_calls_form(reply.tools, number) for number in range(1, reply.max_calls + 1) if reply.tools]
     kinds = [_call_schema(tool) for tool in reply.tools]
     whole = dict(forms[0]) if len(forms) == 1 else {"anyOf": forms}
@@ -123,8 +153,24 @@ def with_code_asked_for(messages: Sequence[ChatMessage], reply: str) -> list[Cha
     return [*messages, {"role": "assistant", "content": reply}, _code_asked_for(_question(messages))]
 
 
+def begun_block(beginning: str) -> ChatMessage:
+    """Return the model's answer up to where its own code follows, for a prompt to end in."""
+    return {"role": "assistant", "content": _BLOCK_BEGINS + beginning}
+
+
+def code_beginning(task: str) -> str:
+    """Return the comment that code for a task begins with."""
+    return f"{_COMMENT}{task}\n" if task else ""
+
+
+def _task_of(code: str) -> str:
+    first = code.lstrip().partition("\n")[0]
+    return first.removeprefix(_COMMENT) if first.startswith(_COMMENT) else ""
+
+
 def _code_asked_for(question: str) -> ChatMessage:
-    return {"role": "user", "content": _ASK_FOR_CODE.format(question=question)}
+    asked = _ASK_FOR_CODE.format(question=question, language=_language_of(question))
+    return {"role": "user", "content": asked}
 
 
 def _question(messages: Sequence[ChatMessage]) -> str:
@@ -146,7 +192,7 @@ def _calls_form(tools: Sequence[ToolSpec], number: int) -> dict[str, Any]:
 
 
 def _call_schema(tool: ToolSpec) -> dict[str, Any]:
-    arguments = _object({}) if tool.name == CODE else arguments_schema(tool.parameters)
+    arguments = _object({TASK: _TASK}) if tool.name == CODE else arguments_schema(tool.parameters)
     return _object({"name": {"const": tool.name}, "arguments": arguments})
 
 
@@ -165,7 +211,8 @@ def _explained(tools: Sequence[ToolSpec]) -> str:
 
 def _told_of(tool: ToolSpec) -> dict[str, Any]:
     if tool.name == CODE:
-        return {"name": CODE, "description": (tool.description or "") + _CODE_COMES_AFTER, "parameters": {}}
+        parameters = {TASK: _TASK["description"]}
+        return {"name": CODE, "description": (tool.description or "") + _CODE_COMES_AFTER, "parameters": parameters}
     return {"name": tool.name, "description": tool.description or "", "parameters": tool.parameters}
 
 
@@ -184,7 +231,7 @@ def _history(messages: Sequence[ChatMessage], *, enveloped: bool) -> Iterator[Ch
             outputs.append(_output_line(calls.get(str(message.get("tool_call_id"))), message))
             continue
         if outputs:
-            yield _results(outputs, enveloped=enveloped)
+            yield _results(outputs, question, enveloped=enveloped)
             outputs = []
         made = message.get("tool_calls") or ()
         calls |= {str(call.get("id")): call for call in made}
@@ -193,25 +240,33 @@ def _history(messages: Sequence[ChatMessage], *, enveloped: bool) -> Iterator[Ch
         yield plain
         yield from (said for call in made for said in _code_block(call, question))
     if outputs:
-        yield _results(outputs, enveloped=enveloped)
+        yield _results(outputs, question, enveloped=enveloped)
 
 
 def _code_block(call: Mapping[str, Any], question: str) -> Iterator[ChatMessage]:
     """Yield how a call's code was asked for and given."""
     entry = _call_entry(call)
     if entry["name"] == CODE:
-        code = entry["arguments"].get("code") if isinstance(entry["arguments"], Mapping) else entry["arguments"]
         yield _code_asked_for(question)
-        yield {"role": "assistant", "content": f"```python\n{str(code or '').strip()}\n```"}
+        yield {"role": "assistant", "content": f"{_BLOCK_BEGINS}{_code_in(entry).strip()}\n```"}
 
 
-def _results(outputs: Sequence[str], *, enveloped: bool) -> ChatMessage:
+def _results(outputs: Sequence[str], question: str, *, enveloped: bool) -> ChatMessage:
     if not enveloped:
         return {"role": "user", "content": "\n".join(outputs)}
     cited = CITATION.search(outputs[-1])
-    nudge = _AFTER_CODE if outputs[-1].startswith(_CODE_RESULT) else _NUDGE
-    nudge = _CITE.format(example=json.dumps(cited.group(1))) if cited else nudge
+    nudge = _CITE.format(example=json.dumps(cited.group(1))) if cited else _NUDGE
+    if outputs[-1].startswith(_CODE_RESULT) and not cited:
+        files = _GIVE_FILES if MADE_FILES in outputs[-1] else ""
+        after = _AFTER_CODE if _REMARK.sub("", json.loads(outputs[-1])["output"]) else _AFTER_SILENT_CODE
+        nudge = after.format(question=question, files=files, language=_language_of(question))
     return {"role": "user", "content": "\n".join([*outputs, nudge])}
+
+
+def _language_of(question: str) -> str:
+    return next(
+        (name for name, signs in _LANGUAGES.items() if re.search(signs, question)), "the language of the question"
+    )
 
 
 def _plain_message(message: ChatMessage, *, enveloped: bool) -> ChatMessage:
@@ -228,7 +283,12 @@ def _plain_message(message: ChatMessage, *, enveloped: bool) -> ChatMessage:
 
 def _without_code(entry: dict[str, Any]) -> dict[str, Any]:
     """Leave out code, which stands in a block of its own."""
-    return {**entry, "arguments": {}} if entry["name"] == CODE else entry
+    return {**entry, "arguments": {TASK: _task_of(_code_in(entry))}} if entry["name"] == CODE else entry
+
+
+def _code_in(entry: Mapping[str, Any]) -> str:
+    arguments = entry["arguments"]
+    return str((arguments.get("code") if isinstance(arguments, Mapping) else arguments) or "")
 
 
 def _call_entry(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -274,6 +334,15 @@ def call_key(name: str, arguments: Any) -> str:
 
 def _has_gone_on_for_long(messages: Sequence[ChatMessage]) -> bool:
     return sum(bool(message.get("tool_calls")) for message in _latest_turn(messages)) >= _MAX_ROUNDS
+
+
+def _code_is_to_be_mended(messages: Sequence[ChatMessage]) -> bool:
+    """Say whether the latest code ended in an error, and has not been tried too often since the user spoke."""
+    turn = list(_latest_turn(messages))
+    calls = [_call_entry(call) for message in turn for call in message.get("tool_calls") or ()]
+    runs = sum(call["name"] == CODE for call in calls)
+    output = _plain(turn[0].get("content")) if turn and turn[0]["role"] == "tool" else ""
+    return 0 < runs < _MAX_TRIES and _ERROR.search(output) is not None
 
 
 def _latest_turn(messages: Sequence[ChatMessage]) -> Iterator[ChatMessage]:

@@ -1,6 +1,7 @@
 """Reads the code out of a fenced block while it is being written. Pure.
 
-A reply without a fence is all code: some models leave the fence out when they are asked for code alone.
+A reply without a fence is all code: some models leave the fence out when they are asked for code alone. Where the fence
+was written for the model, the reply begins within the block.
 """
 
 import re
@@ -18,6 +19,11 @@ class FenceReader:
     _held: str = ""
     _inside: bool = False
     _begun: bool = False
+
+    @classmethod
+    def within_block(cls) -> "FenceReader":
+        """Return a reader of a reply that begins behind the fence."""
+        return cls(_inside=True, _held="\n")
 
     def feed(self, text: str) -> str:
         """Take text in; return the code in it that is certain."""

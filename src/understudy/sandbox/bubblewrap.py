@@ -190,9 +190,14 @@ def _walls(settings: SandboxSettings) -> Walls:
     if not seccomp.is_known():
         raise Unavailable("there is no filter of system calls for this kind of processor; x86_64 and aarch64 have one")
     found = environment.find(settings.folder)
+    setup = [] if found else [f"its Python is not there ({settings.folder}); run `understudy sandbox setup`"]
+    try:
+        program = bubblewrap_path()
+    except Unavailable as fault:
+        raise Unavailable("; and ".join([str(fault), *setup])) from None
     if found is None:
-        raise Unavailable(f"its Python is not there ({settings.folder}); run `understudy sandbox setup`")
-    return Walls(bubblewrap_path(), found, settings.limits, _uid(settings.uid))
+        raise Unavailable(*setup)
+    return Walls(program, found, settings.limits, _uid(settings.uid))
 
 
 def bubblewrap_path() -> str:

@@ -1,7 +1,8 @@
 """One call of a session: its output, its clocks, and how it is stopped.
 
 Time up, a cancelled run and too much output are stopped in the same way: SIGINT, again every little while, since what
-the code has started takes the first one; after the grace the jail is killed.
+the code has started takes the first one; after the grace the jail is killed. On a busy machine code that would stop may
+not have come to it: as long as it waits for a processor, the grace is longer.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from understudy.sandbox.logs import Logs
 from understudy.sandbox.names import relative_path
 
 _AGAIN_S = 0.4
+_STARVED_GRACES = 4
+_ENOUGH_CPU_S = 1.0  # to stop takes a twentieth of it
 _READ = 65_536
 _LAST_READS = 32  # what a pipe can hold when the call is over, and more: what goes on writing belongs to the next call
 _SLOW_READS_S = 0.005
@@ -46,6 +49,7 @@ class Call:
         self._reading = False
         self._slow: asyncio.TimerHandle | None = None
         self._grace_ends = 0.0
+        self._used_s = 0.0
         self._over = False
         self.stopped: Why | None = None
         self.killed = False
@@ -65,6 +69,7 @@ class Call:
         if self.stopped is None and not self._over:
             self.stopped = why
             self._grace_ends = self._loop.time() + self._limits.grace_s
+            self._used_s, _ = self._jail.worker_time()
             self._interrupt()
 
     def mute(self) -> None:
@@ -85,12 +90,17 @@ class Call:
         if self._timer:
             self._timer.cancel()
         left = self._grace_ends - self._loop.time()
-        if left <= 0:
+        if left <= 0 and not self._is_starved(-left):
             self.killed = True
             self._jail.kill()
             return
         self._jail.interrupt()
-        self._timer = self._loop.call_later(min(_AGAIN_S, left), self._interrupt)
+        self._timer = self._loop.call_later(min(_AGAIN_S, left) if left > 0 else _AGAIN_S, self._interrupt)
+
+    def _is_starved(self, overdue_s: float) -> bool:
+        used_s, waits = self._jail.worker_time()
+        longest_s = (_STARVED_GRACES - 1) * self._limits.grace_s
+        return waits and used_s - self._used_s < _ENOUGH_CPU_S and overdue_s < longest_s
 
     # --- output ---------------------------------------------------------------------------------------------------
 

@@ -104,6 +104,13 @@ class Jail:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.init, signal.SIGKILL)
 
+    def worker_time(self) -> tuple[float, bool]:
+        """Return the processor time that the worker has had, in seconds, and whether it wants some now."""
+        with suppress(OSError, ValueError, IndexError):
+            words = Path(f"/proc/{self.worker_id}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK"), words[0] == "R"
+        return 0.0, False
+
     def exit_code(self) -> int | None:
         """Return how the worker ended, as shells count; None if it lives."""
         try:

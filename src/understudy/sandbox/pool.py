@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 from understudy.errors import Unavailable, UnderstudyError
 from understudy.sandbox.session import JailSession
@@ -55,6 +56,7 @@ class Pool:
         self._size = size
         self._places: dict[str, _Place] = {}
         self._spares: list[JailSession] = []
+        self._made: WeakSet[JailSession] = WeakSet()
         self._known: OrderedDict[str, None] = OrderedDict()
         self._starting = 0
         self._freed = asyncio.Event()
@@ -111,8 +113,8 @@ class Pool:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        sessions = [place.session for place in self._places.values() if place.session]
-        ending = [session.end("the server stops") for session in (*sessions, *self._spares)]
+        # also those that no key has any more: their jails may not be closed yet
+        ending = [session.end("the server stops") for session in self._made]
         await asyncio.gather(*ending, return_exceptions=True)
         self._spares.clear()
 
@@ -160,10 +162,15 @@ class Pool:
                 spare = self._spares.pop()
                 if spare.alive:
                     return spare
-            return await self._start()
+            return await self._make()
         finally:
             self._starting -= 1
             self.warm()
+
+    async def _make(self) -> JailSession:
+        session = await self._start()
+        self._made.add(session)
+        return session
 
     async def _make_room(self) -> None:
         if self._closed:
@@ -193,7 +200,7 @@ class Pool:
             if self.live:
                 await asyncio.sleep(_REFILL_S)
             while self.spares < self._size.warm:
-                self._spares.append(await self._start())
+                self._spares.append(await self._make())
         except UnderstudyError as problem:
             log.warning("no session of the code interpreter could be made ready: %s", problem)
         finally:

@@ -1,12 +1,19 @@
 """What a worker does while nobody asks: once what most code does first, so that it is not slow when it counts."""
 
+import ctypes
+import gc
 import io
 from collections.abc import Callable
 
 
 def steps() -> tuple[Callable[[], object], ...]:
     """Return what to do, in order; each takes a moment, and a request may come between two."""
-    return _numbers, _tables, _plots, _read_a_table, _draw
+    return _numbers, _tables, _plots, _read_a_table, _draw, _forget_fonts, _tidy
+
+
+def give_back() -> None:
+    """Return to the machine what was freed: the C library keeps it otherwise, and a session may be idle for long."""
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _numbers() -> None:
@@ -37,3 +44,16 @@ def _draw() -> None:
     axes.set_title("A 가 中")
     axes.legend()
     figure.savefig(io.BytesIO(), format="png", bbox_inches="tight")
+
+
+def _forget_fonts() -> None:
+    """Close the fonts: to open them again takes 15 ms, to keep them open several MB."""
+    from matplotlib import font_manager
+
+    font_manager._get_font.cache_clear()
+
+
+def _tidy() -> None:
+    gc.collect()
+    gc.freeze()  # what is there now is there to stay
+    give_back()

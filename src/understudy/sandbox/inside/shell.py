@@ -2,7 +2,9 @@
 
 import base64
 import io
+import signal
 import sys
+import threading
 from typing import Any, cast
 
 from IPython.core.displayhook import DisplayHook
@@ -81,6 +83,17 @@ class Shell(InteractiveShell):
                 self.showtraceback()
                 return False
         return succeeded
+
+    def showtraceback(self, *told: Any, **how: Any) -> None:
+        """Tell of an error. Who interrupts code does so again and again, and would interrupt this as well."""
+        if threading.current_thread() is not threading.main_thread():
+            super().showtraceback(*told, **how)
+            return
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            super().showtraceback(*told, **how)
+        finally:
+            signal.signal(signal.SIGINT, before or signal.default_int_handler)
 
     def system(self, cmd: str) -> None:
         """`!command`: without the terminal that notebooks give it."""

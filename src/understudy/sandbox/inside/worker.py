@@ -3,7 +3,6 @@
 It limits itself before any code comes. Once some came, nothing that it says can be relied upon: the server does not.
 """
 
-import gc
 import io
 import os
 import resource
@@ -20,6 +19,7 @@ from understudy.sandbox.inside.folder import Folder
 from understudy.sandbox.inside.places import DATA, WRITABLE
 
 _NICE = 5  # the server comes first
+_IDLE_S = 2.0  # without a request: then there is time to tidy up
 _FIRST_TO_DIE = "1000"  # should the machine run out of memory
 
 
@@ -55,12 +55,13 @@ class Worker:
                 return
             with suppress(Exception):
                 step()
-        gc.collect()
-        gc.freeze()
 
     def serve(self) -> NoReturn:
         """Answer for ever. Raises EOFError when the server is gone."""
         while True:
+            if not select.select([self._connection], [], [], _IDLE_S)[0]:
+                with suppress(Exception):
+                    rehearsal.give_back()
             request, payload = frames.receive(self._connection)
             match request["do"]:
                 case "run":
