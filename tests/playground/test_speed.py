@@ -48,7 +48,7 @@ def test_the_first_paint_comes_at_once(server: Server, open_page: OpenPage) -> N
 def test_a_fast_stream_stays_smooth(page: Any, wire: Wire, upstream: Upstream) -> None:
     """At 50 tokens a second for 2,000 of them the page works less than a third of the time, to the end."""
     wire.assistant(name="Fast")
-    page.reload()
+    page.goto("/")
     page.get_by_label("Write a message").wait_for()
     tokens = (re.findall(r"\s*\S+|\s+$", PARAGRAPH) * TOKENS)[:TOKENS]
     upstream.script(Reply(tokens=tokens, delay_s=1 / RATE))

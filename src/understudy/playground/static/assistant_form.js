@@ -64,9 +64,9 @@ function jsonProblem(text, required) {
   try { JSON.parse(text); return null; } catch (error) { return t("schema.json", { detail: error.message }); }
 }
 
-export function AssistantForm({ assistant, onSave, onCopy, onDelete, go }) {
+export function AssistantForm({ assistant, onSave, onCopy, onDelete }) {
   const models = useLoaded(() => api.get("models").then((page) => page.data), []);
-  const [before] = useState(() => draftOf(assistant ?? NEW));
+  const [before, setBefore] = useState(() => draftOf(assistant ?? NEW));
   const [draft, setDraft] = useState(before);
   const [error, setError] = useState(null);
   const [spoilt, setSpoilt] = useState(false);
@@ -83,7 +83,9 @@ export function AssistantForm({ assistant, onSave, onCopy, onDelete, go }) {
     if (!ready) return;
     setError(null);
     try {
-      onSave(await api.post(assistant ? `assistants/${assistant.id}` : "assistants", bodyOf(draft, before, assistant)));
+      const made = await api.post(assistant ? `assistants/${assistant.id}` : "assistants", bodyOf(draft, before, assistant));
+      setBefore(draft); // what is changed from now on is changed from this
+      onSave(made);
     } catch (problem) { setError(problem); }
   };
   return html`<form class="form" onSubmit=${save} aria-label=${draft.name || t("assistants.new")}

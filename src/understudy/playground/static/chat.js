@@ -7,7 +7,7 @@ import { Composer, useUploads } from "./composer.js";
 import { FINAL, openCalls } from "./conversation.js";
 import { Passage } from "./passage.js";
 import { useTalk } from "./talk.js";
-import { Empty, html, Icon, Problem, Status, useEffect, useLayoutEffect, useLoaded, useRef, useState } from "./ui.js";
+import { Empty, html, Icon, Problem, Status, useLayoutEffect, useLoaded, useRef, useState } from "./ui.js";
 import { number, t, wholeSeconds } from "./words.js";
 
 export function Chat({ threadId, assistantId, go }) {
@@ -28,7 +28,7 @@ export function Chat({ threadId, assistantId, go }) {
     talk.begin(chosen.id, [{ role: "user", content: content.length > 1 ? content : text, ...attached(uploads, chosen) }]);
     uploads.clear();
   };
-  useEffect(() => {
+  useLayoutEffect(() => { // the key must find the run that is shown, not the one of the last frame
     const press = (event) => { if (event.key === "Escape" && running && !document.querySelector("dialog[open]")) talk.stop(); };
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
@@ -57,7 +57,7 @@ export function Chat({ threadId, assistantId, go }) {
       <${Problem} error=${error ?? assistants.error} />
       ${calls.length > 0 && html`<${CallsToAnswer} key=${run.id + calls[0].id} calls=${calls} onSubmit=${talk.submit} />`}
       <${Ending} run=${run} busy=${talk.busy} />
-      <${Composer} disabled=${!chosen} running=${running} onSend=${send} onStop=${talk.stop} uploads=${uploads} />
+      <${Composer} disabled=${!chosen} loading=${talk.loading} running=${running} onSend=${send} onStop=${talk.stop} uploads=${uploads} />
     </div>
     ${note && html`<${Passage} ...${note} onClose=${() => setNote(null)} />`}
   </section>`;
@@ -76,12 +76,10 @@ function emptyWords(assistants, known, chosen) {
 function Conversation({ items, busy, run, empty, onNote, onEdit }) {
   const box = useRef();
   const follows = useRef(true);
-  useLayoutEffect(() => {
-    if (follows.current) box.current.scrollTop = box.current.scrollHeight;
-  });
-  useEffect(() => {
+  useLayoutEffect(() => { // told after the browser's own layout: to ask for heights earlier would cost a second one
     const grown = new ResizeObserver(() => { if (follows.current && box.current) box.current.scrollTop = box.current.scrollHeight; });
     grown.observe(box.current.firstElementChild);
+    grown.observe(box.current);
     return () => grown.disconnect();
   }, []);
   const scrolled = () => {

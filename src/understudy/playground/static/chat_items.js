@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { textOf } from "./conversation.js";
 import { Code, Markdown } from "./markdown.js";
-import { cx, html, Icon, IconButton, Status, useEffect, useState } from "./ui.js";
+import { CopyButton, cx, html, Icon, IconButton, Status, useEffect, useState } from "./ui.js";
 import { moment, t } from "./words.js";
 
 export function Item({ item, live, onEdit, onNote, runs }) {
@@ -20,7 +20,7 @@ function Message({ message, live, onEdit, onNote }) {
       <time title=${moment(message.created_at)}>${clock(message.created_at)}</time>
       ${message.status === "incomplete" && html`<${Status} value="incomplete" />`}
       <span class="tools">
-        <${IconButton} icon="copy" label=${t("copy")} onClick=${() => navigator.clipboard.writeText(textOf(message))} />
+        <${CopyButton} textOf=${() => textOf(message)} />
         ${mine && onEdit && html`<${IconButton} icon="edit" label=${t("chat.edit")} onClick=${() => setDraft(textOf(message))} />`}
       </span></header>
     ${draft === null ? html`<${Content} message=${message} live=${live} onNote=${onNote} />`
