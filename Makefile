@@ -42,8 +42,9 @@ test-fast: .venv/dev.stamp  ## the suite without the model and without other SDK
 bench: .venv/dev.stamp  ## how quick it is, in a table (about two minutes)
 	$(BIN)/python -m bench
 
-lint: .venv/dev.stamp  ## ruff and mypy
+lint: .venv/dev.stamp  ## ruff, mypy, and oxlint for the page's modules
 	$(BIN)/ruff check
+	$(BIN)/oxlint --deny-warnings
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
