@@ -135,8 +135,9 @@ def test_an_edited_message_runs_again_in_a_new_thread(page: Any, wire: Wire) -> 
     page.get_by_text("30 tokens").wait_for()
     old = thread_of(page)
     page.get_by_role("button", name="Edit and run again").nth(1).click()
+    expect(page.get_by_role("textbox", name="Edit and run again")).to_be_focused()
     page.get_by_role("textbox", name="Edit and run again").fill("另一个")
-    page.get_by_role("button", name="Run again", exact=True).click()
+    page.keyboard.press("Control+Enter")
     page.get_by_text("You said: 另一个").wait_for()
     assert thread_of(page) != old
     assert wire.texts(old) == ["first", "You said: first", "second", "You said: second"]

@@ -31,6 +31,7 @@ def save_by_key(page: Any) -> None:
 def test_an_assistant_is_made_changed_doubled_and_deleted(page: Any, server: Server, wire: Wire, shoot: Any) -> None:
     page.goto("/#/assistants/new")
     form = page.get_by_role("form")
+    expect(form.get_by_label("Name")).to_be_focused()
     form.get_by_label("Name").fill("날씨 봇")
     form.get_by_label("Model", exact=True).fill("gpt-4o")
     form.get_by_label("Instructions").fill("Answer in the user's language.")

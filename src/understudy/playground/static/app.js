@@ -8,7 +8,7 @@ import { Files } from "./files.js";
 import { Overview } from "./overview.js";
 import { currentOf, Projects } from "./projects.js";
 import { Threads } from "./threads.js";
-import { Dialog, html, Icon, IconButton, render, useCallback, useLayoutEffect, useLoaded, useState } from "./ui.js";
+import { Dialog, html, Icon, IconButton, render, useCallback, useLayoutEffect, useLoaded, useState, whenTold } from "./ui.js";
 import { choose, t } from "./words.js";
 
 const PAGES = { chat: Chat, assistants: Assistants, threads: Threads, files: Files, overview: Overview };
@@ -47,6 +47,7 @@ function App() {
     setToast(told);
     setTimeout(() => setToast((now) => (now === told ? null : now)), bad ? 8000 : 2500);
   }, []);
+  useLayoutEffect(() => whenTold(tell), []);
   const Page = PAGES[here.page];
   const named = here.page === "chat" ? { threadId: here.id, assistantId: here.query.get("assistant") } : { id: here.id };
   const enter = (name) => { key.enter(name); setChoosing(false); go(here.page); setRound((n) => n + 1); };

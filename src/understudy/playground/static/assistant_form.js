@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { Functions } from "./functions.js";
 import { FilesOf, StoresOf } from "./resources.js";
-import { Field, html, Icon, Problem, useLoaded, useState } from "./ui.js";
+import { Field, html, Icon, Problem, useLayoutEffect, useLoaded, useRef, useState } from "./ui.js";
 import { t } from "./words.js";
 
 const NEW = { name: "", description: "", model: "", instructions: "", tools: [], temperature: 1, top_p: 1, response_format: "auto",
@@ -70,6 +70,8 @@ export function AssistantForm({ assistant, onSave, onCopy, onDelete }) {
   const [draft, setDraft] = useState(before);
   const [error, setError] = useState(null);
   const [spoilt, setSpoilt] = useState(false);
+  const first = useRef();
+  useLayoutEffect(() => { if (!assistant) first.current.focus(); }, []);
   const set = (change) => setDraft((old) => ({ ...old, ...change }));
   const text = (name) => ({ value: draft[name], onInput: (event) => set({ [name]: event.target.value }) });
   const problems = {
@@ -98,9 +100,9 @@ export function AssistantForm({ assistant, onSave, onCopy, onDelete }) {
       <button type="submit" class="primary" disabled=${!ready} title="Ctrl+S">${t("save")}</button></header>
     <${Problem} error=${error} />
     <div class="fields">
-      <${Field} label=${t("form.name")}><input ...${text("name")} maxlength="256" /><//>
+      <${Field} label=${t("form.name")}><input ...${text("name")} maxlength="256" ref=${first} /><//>
       <${Field} label=${t("form.model")} error=${assistant || draft.model ? problems.model : null}>
-        <input ...${text("model")} list="models" required />
+        <input ...${text("model")} list="models" required placeholder=${models.value?.[0]?.id ?? "gpt-4o"} />
         <datalist id="models">${(models.value ?? []).map((one) => html`<option value=${one.id} />`)}</datalist><//>
       <${Field} label=${t("form.description")} wide><input ...${text("description")} maxlength="512" /><//>
       <${Field} label=${t("form.instructions")} wide><textarea rows="7" ...${text("instructions")}></textarea><//>

@@ -7,7 +7,7 @@ import { Composer, useUploads } from "./composer.js";
 import { FINAL, openCalls } from "./conversation.js";
 import { Passage } from "./passage.js";
 import { useTalk } from "./talk.js";
-import { Empty, html, Icon, Problem, Status, useLayoutEffect, useLoaded, useRef, useState } from "./ui.js";
+import { Empty, html, Icon, Problem, Status, useCallback, useLayoutEffect, useLoaded, useRef, useState } from "./ui.js";
 import { number, t, wholeSeconds } from "./words.js";
 
 export function Chat({ threadId, assistantId, go }) {
@@ -28,6 +28,10 @@ export function Chat({ threadId, assistantId, go }) {
     talk.begin(chosen.id, [{ role: "user", content: content.length > 1 ? content : text, ...attached(uploads, chosen) }]);
     uploads.clear();
   };
+  const latest = useRef();
+  latest.current = (message, text) => talk.rerun(chosen.id, message, text);
+  const edit = useCallback((message, text) => latest.current(message, text), []);
+  const open = useCallback((one, message) => setNote({ note: one, message, assistant: chosen }), [chosen]);
   useLayoutEffect(() => { // the key must find the run that is shown, not the one of the last frame
     const press = (event) => { if (event.key === "Escape" && running && !document.querySelector("dialog[open]")) talk.stop(); };
     addEventListener("keydown", press);
@@ -42,17 +46,16 @@ export function Chat({ threadId, assistantId, go }) {
   return html`<section class=${"page chat" + (dragging ? " dragging" : "")} aria-label=${t("nav.chat")} onDrop=${drop}
       onDragOver=${(e) => { if (isFile(e)) { e.preventDefault(); setDragging(true); } }}
       onDragLeave=${(e) => { if (e.target === e.currentTarget) setDragging(false); }}>
-    <header class="page-head">
-      <select aria-label=${t("chat.pick")} value=${chosen?.id} onChange=${(e) => go(threadId ? `chat/${threadId}` : "chat", { assistant: e.target.value })}>
-        ${known.map((one) => html`<option value=${one.id}>${one.name || one.id}</option>`)}</select>
+    <header class="page-head"><h1 class="unseen">${t("nav.chat")}</h1>
+      ${known.length > 0 && html`<select aria-label=${t("chat.pick")} value=${chosen?.id} onChange=${(e) => go(threadId ? `chat/${threadId}` : "chat", { assistant: e.target.value })}>
+        ${known.map((one) => html`<option value=${one.id}>${one.name || one.id}</option>`)}</select>`}
       ${chosen && html`<span class="hint model">${chosen.model}</span>`}
       <span class="grow"></span>
       ${threadId && html`<a class="button quiet" href=${`#/threads/${threadId}`}>${t("chat.timeline")}</a>`}
       <a class="button" href=${`#/chat?assistant=${chosen?.id ?? ""}`} title="Alt+N"><${Icon} name="plus" /><span>${t("chat.new")}</span></a>
     </header>
     <${Conversation} items=${items.filter((item) => !isAnswered(item, calls))} busy=${talk.busy} run=${run} empty=${emptyWords(assistants, known, chosen)}
-      onNote=${(one, message) => setNote({ note: one, message, assistant: chosen })}
-      onEdit=${chosen && !running ? (message, text) => talk.rerun(chosen.id, message, text) : null} />
+      onNote=${open} onEdit=${chosen && !running ? edit : null} />
     <div class="chat-foot">
       <${Problem} error=${error ?? assistants.error} />
       ${calls.length > 0 && html`<${CallsToAnswer} key=${run.id + calls[0].id} calls=${calls} onSubmit=${talk.submit} />`}

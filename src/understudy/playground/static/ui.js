@@ -40,6 +40,14 @@ export function Icon({ name }) {
   return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${SHAPES[name]} /></svg>`;
 }
 
+/** Draw it again only where one of its properties has become another: a long thread stands still while its end grows. */
+export function memo(Body) {
+  return function Memo(props) {
+    this.shouldComponentUpdate = (next) => Object.keys(next).some((name) => next[name] !== this.props[name]);
+    return h(Body, props);
+  };
+}
+
 /** A button that shows only an icon: its label is for screen readers and for the pointer's tooltip. */
 export function IconButton({ icon, label, ...rest }) {
   return html`<button type="button" class="icon-button" aria-label=${label} title=${label} ...${rest}>
@@ -127,6 +135,13 @@ export function CopyButton({ textOf }) {
   };
   return html`<${IconButton} icon=${done ? "done" : "copy"} label=${t(done ? "copied" : "copy")} onClick=${press} />`;
 }
+
+let teller = () => {};
+export const whenTold = (act) => { teller = act; };
+
+/** Tell the user of something for a moment, wherever on the page it happened. */
+export const tell = (words, bad) => teller(words, bad);
+export const tellProblem = (error) => teller(error.message, true);
 
 let counted = 0;
 
