@@ -127,8 +127,14 @@ function Call({ call, step }) {
     <${Body} call=${call} /></details>`;
 }
 
+const ONE_LINE = 72;
+
+/** JSON as one reads it: on one line if it fits there. */
 export function pretty(json) {
-  try { return JSON.stringify(JSON.parse(json), null, 2); } catch { return json; }
+  let value;
+  try { value = JSON.parse(json); } catch { return json; }
+  const line = JSON.stringify(value, null, 1).replaceAll(/\n */g, " ");
+  return line.length <= ONE_LINE ? line : JSON.stringify(value, null, 2);
 }
 
 const isJson = (text) => { try { JSON.parse(text); return true; } catch { return false; } };
