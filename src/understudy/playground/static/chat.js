@@ -106,7 +106,7 @@ function Ending({ run, busy }) {
     const why = run.last_error?.message ?? run.incomplete_details?.reason ?? "";
     return html`<p class="ending"><${Status} value=${run.status} /> ${why}</p>`;
   }
-  const seconds = run.completed_at - (run.started_at ?? run.created_at);
+  const seconds = run.completed_at - run.created_at; // `started_at` is that of the last leg only, once outputs were awaited
   return html`<p class="ending hint">${t("chat.used", { tokens: number(run.usage?.total_tokens), time: wholeSeconds(seconds) })}</p>`;
 }
 
