@@ -26,6 +26,7 @@ demo: install  ## see an assistant work, in three languages, on the embedded mod
 test: .venv/dev.stamp model node browser sandbox lint  ## the suite, with the embedded model
 	$(BIN)/pytest -q --setup=scaled -m "not slow" $(SAME)
 	$(BIN)/pytest -q -m "model and not slow"
+	$(BIN)/pytest -q -m "not slow" tests/playground
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not model" --ignore=tests/playground
 
 test-all: .venv/dev.stamp model node browser sandbox lint  ## the suite and what takes long
@@ -42,8 +43,9 @@ test-fast: .venv/dev.stamp  ## the suite without the model and without other SDK
 bench: .venv/dev.stamp  ## how quick it is, in a table (about two minutes)
 	$(BIN)/python -m bench
 
-lint: .venv/dev.stamp  ## ruff and mypy
+lint: .venv/dev.stamp  ## ruff, mypy, and oxlint for the page's modules
 	$(BIN)/ruff check
+	$(BIN)/oxlint --deny-warnings
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 

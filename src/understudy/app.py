@@ -27,6 +27,7 @@ from understudy.api import (
     models,
     multipart,
     openapi,
+    projects,
     rates,
     retries,
     run_list,
@@ -109,6 +110,7 @@ NOUNS = (
     file_batches,
     run_list,
     model_calls,
+    projects,
     usage,
 )
 

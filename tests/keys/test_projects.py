@@ -46,7 +46,12 @@ def server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="module")
-def two(server: Server) -> Iterator[tuple[Wire, Wire]]:
+def admin_key(server: Server) -> str:
+    return make_key(server, "ours", admin=True)[1]
+
+
+@pytest.fixture(scope="module")
+def two(server: Server, admin_key: str) -> Iterator[tuple[Wire, Wire]]:
     keys = [make_key(server, project)[1] for project in ("ours", "theirs")]
     server.start()
     wires = Wire(server.url, keys[0]), Wire(server.url, keys[1])
@@ -178,3 +183,28 @@ def test_an_event_position_of_another_project_opens_nothing(ours: Wire, theirs: 
         answer = ours.get(path, headers={"last-event-id": position})
         assert answer.status_code == 404
         assert answer.json()["error"]["message"] == f"No thread found with id '{other['thread_id']}'."
+
+
+def test_a_key_is_told_of_its_own_project_alone(ours: Wire) -> None:
+    assert ours.read("/projects") == {
+        "object": "list",
+        "data": [{"object": "project", "id": "ours", "current": True}],
+        "admin": False,
+    }
+
+
+def test_an_admin_is_told_of_all_projects(server: Server, admin_key: str, ours: Wire) -> None:
+    """Those of keys, and those in which something was made, be there a key of them or not."""
+    with httpx2.Client(base_url=server.url + "/v1") as http:
+        http.headers["authorization"] = f"Bearer {admin_key}"
+
+        def told(project: str) -> dict[str, bool]:
+            found = http.get("/projects", headers={"openai-project": project}).json()
+            assert found["admin"] is True
+            return {one["id"]: one["current"] for one in found["data"]}
+
+        assert told("") == {"ours": True, "theirs": False}
+        assert told("new") == {"new": True, "ours": False, "theirs": False}
+        assert list(told("theirs")) == ["ours", "theirs"], "to ask makes none"
+        http.post("/threads", json={}, headers={"openai-project": "new"}).raise_for_status()
+        assert told("theirs") == {"new": False, "ours": False, "theirs": True}

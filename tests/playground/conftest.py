@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 from tests.harness.server import Server
 from tests.harness.upstream import Upstream
 from tests.harness.wire import Wire
@@ -15,6 +16,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WAIT_MS = 15_000
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 _KNOWN = re.compile(r"Failed to load resource: the server responded with a status of (401|404)")
+
+SESSION: dict[str, Any] = {"viewport": {"width": 1200, "height": 760}, "locale": "en-US"}
+KEY = "sk-for-the-page-itself"
+ADMIN_KEY = "sk-for-all-of-the-projects"
 
 OpenPage = Callable[..., Any]
 
@@ -40,9 +45,25 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="package")
 def _page_server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("playground") / "data", _upstream.url).start()
+    settings = {"UNDERSTUDY_SANDBOX": "auto"}
+    server = Server(tmp_path_factory.mktemp("playground") / "data", _upstream.url, settings).start()
     yield server
     server.close()
+    assert "Traceback" not in server.stderr, server.stderr
+
+
+@pytest.fixture(scope="package")
+def _keyed_server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = {"UNDERSTUDY_API_KEY": KEY, "UNDERSTUDY_ADMIN_KEY": ADMIN_KEY}
+    server = Server(tmp_path_factory.mktemp("keyed") / "data", _upstream.url, settings).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def keyed(_keyed_server: Server, upstream: Upstream) -> Server:
+    """Return the server with keys that these tests share; in the key's own project nothing is made."""
+    return _keyed_server
 
 
 @pytest.fixture
@@ -51,36 +72,65 @@ def server(_page_server: Server, upstream: Upstream) -> Server:
     return _page_server
 
 
+@pytest.fixture(scope="package")
+def _context(chromium: Any, _page_server: Server) -> Iterator[Any]:
+    """Return the browser session that most tests share: what it has fetched and compiled once stays there."""
+    context = chromium.new_context(**SESSION, base_url=_page_server.url)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def open_page(chromium: Any) -> Iterator[OpenPage]:
-    """Open pages, each in a browser session of its own; none of them may break the policy or raise."""
+def open_page(request: pytest.FixtureRequest, chromium: Any) -> Iterator[OpenPage]:
+    """Open pages; none of them may break the policy or raise. With options each has a browser session of its own."""
     contexts: list[Any] = []
+    pages: list[Any] = []
     troubles: list[str] = []
 
     def note(message: Any) -> None:
         if message.type in ("error", "warning") and not _KNOWN.match(message.text):
             troubles.append(message.text)
 
-    def new(url: str, **options: Any) -> Any:
-        context = chromium.new_context(**{"viewport": {"width": 1200, "height": 760}, "locale": "en-US"} | options)
-        context.set_default_timeout(WAIT_MS)
-        contexts.append(context)
+    def new(url: str | None = None, *, alone: bool = False, **options: Any) -> Any:
+        context = request.getfixturevalue("_context")
+        if alone or options:
+            context = chromium.new_context(**SESSION | {"base_url": request.getfixturevalue("server").url} | options)
+            contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        pages.append(page)
         page.on("console", note)
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.goto(url)
+        if url:
+            page.goto(url)
         return page
 
     yield new
-    for context in contexts:
-        context.close()
+    for closable in [*pages, *contexts]:
+        closable.close()
     assert not troubles, "\n".join(troubles)
 
 
 @pytest.fixture
-def page(server: Server, open_page: OpenPage) -> Any:
-    """Return a page at the playground."""
-    return open_page(server.url + "/")
+def page(open_page: OpenPage) -> Any:
+    """Return a page of the shared server's: it is empty until the test goes to where it wants, as to `/#/files`."""
+    return open_page()
+
+
+def visit(page: Any, place: str) -> None:
+    """Go to a place of the page's, and wait until what it shows has come."""
+    page.goto(f"/#/{place}")
+    kind, _, one = place.partition("/")
+    signs = {
+        "": "[role=log]",
+        "chat": ".message",
+        "assistants": "form h2" if one else ".rows li",
+        "threads": ".spans li" if one else ".rows li",
+        "files": ".cards > .card + .card",
+        "overview": ".health li",
+    }
+    page.locator(f"main .page {signs[kind]}").first.wait_for()
+    expect(page.locator("main .card:empty, main .card:has(> h2:only-child)")).to_have_count(0, timeout=WAIT_MS)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_files_are_uploaded_indexed_and_searched(
 ) -> None:
     (tmp_path / "handbook.md").write_text(HANDBOOK)
     (tmp_path / "empty.md").write_text("")
-    page.goto(server.url + "/#/files")
+    page.goto("/#/files")
     page.get_by_label("Name of a new vector store").fill("사내 규정 Handbook")
     page.get_by_role("button", name="Create").click()
     page.get_by_role("heading", name="사내 규정 Handbook").wait_for()
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_says_why(page: Any, server: Server, wire: Wire) -> 
     store = wire.make("/vector_stores", {"name": "bad files"})
     file = upload(wire, "broken.pdf", "this is no PDF at all")
     wire.make(f"/vector_stores/{store['id']}/files", {"file_id": file["id"]})
-    page.goto(f"{server.url}/#/files/{store['id']}")
+    page.goto(f"/#/files/{store['id']}")
     row = page.locator(".file-rows li").filter(has_text="broken.pdf")
     row.get_by_text("failed").wait_for(timeout=INDEX_MS)
     assert row.locator(".problem").inner_text()
@@ -129,7 +129,7 @@ def test_dropped_files_go_with_the_message(
     page: Any, server: Server, wire: Wire, upstream: Upstream, tmp_path: Path
 ) -> None:
     wire.assistant(name="Reader", tools=[{"type": "file_search"}])
-    page.reload()
+    page.goto("/")
     page.get_by_label("Write a message").wait_for()
     page.evaluate(
         """([name, text, bytes]) => {
@@ -168,7 +168,7 @@ def test_a_file_that_is_no_picture_is_not_drawn(page: Any, server: Server, wire:
         pytest.skip("the server itself refuses it")
     part = {"type": "image_file", "image_file": {"file_id": answer.json()["id"]}}
     thread = wire.make("/threads", {"messages": [{"role": "user", "content": [part]}]})
-    page.goto(f"{server.url}/#/chat/{thread['id']}")
+    page.goto(f"/#/chat/{thread['id']}")
     page.get_by_text("this is not a picture").wait_for()
     assert page.evaluate(INSPECT) == []
 
@@ -176,7 +176,7 @@ def test_a_file_that_is_no_picture_is_not_drawn(page: Any, server: Server, wire:
 def test_what_a_tool_made_can_be_downloaded(page: Any, server: Server, wire: Wire) -> None:
     answer = wire.http.post("/files", files={"file": ("table.csv", b"a,b\n1,2\n")}, data={"purpose": "batch"})
     assert answer.status_code == 200, answer.text
-    page.goto(server.url + "/#/files")
+    page.goto("/#/files")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download table.csv").first.click()
     assert Path(download.value.path()).read_text() == "a,b\n1,2\n"
@@ -199,7 +199,7 @@ def test_code_and_its_results_are_drawn(page: Any, server: Server, wire: Wire, u
         route.fulfill(json=body)
 
     page.route("**/steps?*", with_code)
-    page.goto(f"{server.url}/#/chat/{run['thread_id']}")
+    page.goto(f"/#/chat/{run['thread_id']}")
     step = page.locator(".step")
     step.locator("pre code .hljs-keyword").get_by_text("import").wait_for()
     assert step.locator("pre.logs").inner_text() == logs

@@ -15,7 +15,7 @@ from tests.harness.replies import Call, Reply
 from tests.harness.upstream import Upstream
 from tests.harness.wire import Wire, function_tool
 from tests.keys.hostile import Site
-from tests.playground.conftest import OpenPage
+from tests.playground.conftest import OpenPage, visit
 from tests.playground.test_chat import say
 
 TEXTS: dict[str, str] = json.loads((Path(__file__).parent / "hostile.json").read_text())
@@ -68,7 +68,7 @@ def watch(page: Any, origin: str) -> list[str]:
 @pytest.mark.timeout(300)
 def test_what_a_model_says_stays_text(page: Any, wire: Wire, upstream: Upstream) -> None:
     wire.assistant(name="Echo")
-    page.reload()
+    page.goto("/")
     seen = watch(page, page.url.split("#")[0])
     for name, text in TEXTS.items():
         upstream.script(
@@ -117,11 +117,9 @@ def test_what_users_tools_and_names_say_stays_text(
         f"assistants/{assistant['id']}",
         "overview",
     ):
-        page.goto(f"{server.url}/#/{place}")
-        page.locator("main .page").wait_for()
-        page.wait_for_timeout(500)
+        visit(page, place)
         assert page.evaluate(INSPECT) == [], place
-    page.goto(f"{server.url}/#/threads/{thread['id']}")
+    page.goto(f"/#/threads/{thread['id']}")
     for label in page.get_by_role("button", name="Model call").all():
         label.click()
         page.get_by_role("dialog").get_by_text("window.hacked").first.wait_for()

@@ -8,17 +8,12 @@ import httpx2
 import pytest
 from tests.conftest import MakeServer
 from tests.harness.server import Server
+from tests.playground.conftest import KEY
 
 from understudy.playground import page
 
 ROOT = Path(__file__).parents[2]
 VENDOR = page.STATIC / "vendor"
-KEY = "sk-for-the-page-itself"
-
-
-@pytest.fixture
-def keyed(make_server: MakeServer) -> Server:
-    return make_server(UNDERSTUDY_API_KEY=KEY)
 
 
 def test_the_page_is_served_to_who_has_no_key_and_the_api_is_not(keyed: Server) -> None:

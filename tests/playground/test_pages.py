@@ -3,18 +3,17 @@
 import json
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from playwright.sync_api import expect
 from tests.harness.replies import Call, Refusal, Reply
 from tests.harness.server import Server
 from tests.harness.upstream import Upstream
 from tests.harness.wire import Wire, function_tool
-from tests.keys.keys import make_key
-from tests.playground.conftest import CHROMIUM, OpenPage
+from tests.playground.conftest import ADMIN_KEY, CHROMIUM, KEY, WAIT_MS, OpenPage, visit
 
 WORDS = Path(__file__).parents[2] / "src/understudy/playground/static/words"
 FUNCTION = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
@@ -23,9 +22,16 @@ FUNCTION = {"name": "get_weather", "parameters": {"type": "object", "properties"
 # --- assistants --------------------------------------------------------------------------------------------------
 
 
+def save_by_key(page: Any) -> None:
+    with page.expect_response(lambda answer: answer.request.method == "POST") as saved:
+        page.keyboard.press("Control+s")
+    assert saved.value.ok
+
+
 def test_an_assistant_is_made_changed_doubled_and_deleted(page: Any, server: Server, wire: Wire, shoot: Any) -> None:
-    page.goto(server.url + "/#/assistants/new")
+    page.goto("/#/assistants/new")
     form = page.get_by_role("form")
+    expect(form.get_by_label("Name")).to_be_focused()
     form.get_by_label("Name").fill("날씨 봇")
     form.get_by_label("Model", exact=True).fill("gpt-4o")
     form.get_by_label("Instructions").fill("Answer in the user's language.")
@@ -41,17 +47,22 @@ def test_an_assistant_is_made_changed_doubled_and_deleted(page: Any, server: Ser
     assert [tool["type"] for tool in made["tools"]] == ["code_interpreter", "function"]
     assert made["tools"][1]["function"] | FUNCTION == made["tools"][1]["function"]
 
-    form = page.get_by_role("form")
+    form = page.get_by_role("form", name="날씨 봇")
+    form.get_by_role("heading", name="날씨 봇").wait_for()
     form.get_by_role("spinbutton", name="Temperature").fill("0.2")
     form.get_by_label("Description").fill("Knows the weather")
     form.get_by_label("Response format").select_option("json_object")
     form.get_by_label("Up to 16 pairs").fill('{"team": "red"}')
-    page.keyboard.press("Control+s")
-    page.wait_for_timeout(300)
+    save_by_key(page)
     changed = wire.read(f"/assistants/{made['id']}")
     assert (changed["temperature"], changed["description"]) == (0.2, "Knows the weather")
     assert (changed["response_format"], changed["metadata"]) == ({"type": "json_object"}, {"team": "red"})
     assert (changed["instructions"], changed["tools"]) == (made["instructions"], made["tools"])
+
+    form.get_by_role("spinbutton", name="Temperature").fill("1")
+    save_by_key(page)
+    changed = wire.read(f"/assistants/{made['id']}")
+    assert changed["temperature"] == 1, "what was changed can be changed back"
 
     page.get_by_role("button", name="Duplicate").click()
     page.get_by_role("heading", name="Copy of 날씨 봇").wait_for()
@@ -68,12 +79,12 @@ def test_an_assistant_is_made_changed_doubled_and_deleted(page: Any, server: Ser
 def test_assistants_are_found_by_any_of_their_words(page: Any, server: Server, wire: Wire) -> None:
     wire.assistant(name="Weather", instructions="rain and sun")
     wire.assistant(name="Cook", metadata={"team": "kitchen"})
-    page.goto(server.url + "/#/assistants")
+    page.goto("/#/assistants")
     search = page.get_by_label("Search assistants")
     for sought, found in [("sun", "Weather"), ("KITCHEN", "Cook"), ("gpt cook", "Cook")]:
         search.fill(sought)
         page.get_by_role("main").locator(".rows li").first.get_by_text(found).wait_for()
-        assert page.locator(".rows li").count() == 1
+        expect(page.locator(".rows li")).to_have_count(1)
     search.fill("nobody")
     page.get_by_text("Nothing found").wait_for()
 
@@ -132,7 +143,7 @@ def test_a_thread_is_found_and_its_runs_are_told(
     run = wire.settle(assistant, thread)
     wire.submit(run, "21 °C, dry")
     wire.until(run, {"completed"})
-    page.goto(server.url + "/#/threads")
+    page.goto("/#/threads")
     search = page.get_by_label("Search: text, or key:value")
     for sought in ("날씨", "customer:민수", 'customer:"민수" 부산'):
         search.fill(sought)
@@ -145,7 +156,7 @@ def test_a_thread_is_found_and_its_runs_are_told(
     timeline.get_by_role("button", name="Model call 2").wait_for()
     spans = timeline.locator(".spans .cut").all_inner_texts()
     assert spans == ["queued", "Model call 1", "weather", "Model call 2"]
-    assert timeline.get_by_text(re.compile("first token .* m?s")).count() == 2
+    expect(timeline.get_by_text(re.compile("first token .* m?s"))).to_have_count(2)
     shoot(page, "timeline")
     timeline.get_by_role("button", name="Model call 2").click()
     sent = page.get_by_role("dialog", name="What was sent to the model")
@@ -167,7 +178,7 @@ def test_a_thread_is_found_and_its_runs_are_told(
 def test_a_thread_is_exported_and_deleted(page: Any, server: Server, wire: Wire) -> None:
     thread = wire.thread("keep me")
     wire.settle(wire.assistant(), thread)
-    page.goto(f"{server.url}/#/threads/{thread['id']}")
+    page.goto(f"/#/threads/{thread['id']}")
     with page.expect_download() as download:
         page.get_by_role("button", name="Export").click()
     exported = json.loads(Path(download.value.path()).read_text())
@@ -182,7 +193,7 @@ def test_a_thread_is_exported_and_deleted(page: Any, server: Server, wire: Wire)
 def test_long_lists_go_on(page: Any, server: Server, wire: Wire) -> None:
     for number in range(45):
         wire.make("/threads", {"metadata": {"pile": "long", "n": str(number)}})
-    page.goto(server.url + "/#/threads")
+    page.goto("/#/threads")
     page.get_by_label("Search: text, or key:value").fill("pile:long")
     expect(page.locator(".rows li").filter(has_text="pile: long")).to_have_count(40)
     page.get_by_role("button", name="More").click()
@@ -204,8 +215,9 @@ def test_the_overview_adds_up(open_page: OpenPage, make_server: Any, upstream: U
     runs = page.locator("figure").filter(has=page.get_by_text("Runs per hour"))
     assert runs.locator("figcaption strong").inner_text() == "5"
     assert page.locator("figure").nth(1).locator("figcaption strong").inner_text() == "90"
-    last = runs.locator("table tr").last.locator("td").all_inner_texts()
-    assert last == ["3", "0", "2"]
+    rows = [row.locator("td").all_inner_texts() for row in runs.locator("table tbody tr").all()[-2:]]
+    counts = [sum(int(row[column]) for row in rows) for column in range(3)]
+    assert counts == [3, 0, 2], "of the last two hours: one may just have ended"
     cause = page.locator(".causes li")
     assert "too long" in cause.inner_text()
     assert cause.locator(".count").inner_text() == "2"
@@ -219,57 +231,119 @@ def test_the_overview_adds_up(open_page: OpenPage, make_server: Any, upstream: U
 # --- keys --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def keyed(make_server: Any) -> tuple[Server, str]:
-    server = make_server()
-    with ThreadPoolExecutor(1) as aside:  # the browser's driver has this thread's event loop
-        _, key = aside.submit(make_key, server).result()
-    server.stop()
-    server.start()
-    return server, key
+def type_key(page: Any, key: str) -> None:
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
 
 
-def test_a_server_with_keys_asks_for_one(keyed: tuple[Server, str], open_page: OpenPage, shoot: Any) -> None:
-    server, key = keyed
-    page = open_page(server.url + "/")
-    box = page.get_by_label("API key")
+def test_a_server_with_keys_asks_for_one(keyed: Server, open_page: OpenPage, shoot: Any) -> None:
+    page = open_page(keyed.url + "/", alone=True)
+    page.get_by_label("API key").wait_for()
     shoot(page, "key")
-    box.fill("sk-wrong-key-that-is-long")
-    page.keyboard.press("Enter")
+    type_key(page, "sk-wrong-key-that-is-long")
     page.get_by_role("alert").get_by_text("Incorrect API key provided").wait_for()
-    box.fill(key)
-    page.keyboard.press("Enter")
+    type_key(page, KEY)
     page.get_by_text("There is no assistant yet.").wait_for()
     page.reload()
     page.get_by_text("There is no assistant yet.").wait_for()
+    expect(page.get_by_role("button", name="Project")).to_have_count(0)
     other = page.context.new_page()
-    other.goto(server.url + "/")
+    other.goto(keyed.url + "/")
     other.get_by_text("There is no assistant yet.").wait_for()
     stored = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, history.state, name])"
-    assert key not in page.evaluate(stored)
+    assert KEY not in page.evaluate(stored)
     page.get_by_role("button", name="Forget the key").click()
     page.get_by_label("API key").wait_for()
 
 
-def test_the_key_is_nowhere_on_disk(keyed: tuple[Server, str], tmp_path: Path, chromium: Any) -> None:
+def test_the_key_is_nowhere_on_disk(keyed: Server, tmp_path: Path, chromium: Any) -> None:
     """Neither in the browser's profile, once it is closed, nor in the server's log."""
-    server, key = keyed
     profile = tmp_path / "profile"
+
+    def kept(text: str) -> list[Path]:
+        seen = [(file, file.read_bytes()) for file in profile.rglob("*") if file.is_file()]
+        return [file for file, content in seen if text.encode() in content or text.encode("utf-16-le") in content]
+
     context = chromium.browser_type.launch_persistent_context(
         profile, executable_path=CHROMIUM, args=["--no-sandbox"], locale="en-US"
     )
     page = context.pages[0]
-    page.goto(server.url + "/")
-    page.get_by_label("API key").fill(key)
-    page.keyboard.press("Enter")
+    page.goto(keyed.url + "/")
+    type_key(page, KEY)
     page.get_by_text("There is no assistant yet.").wait_for()
     page.evaluate("localStorage.setItem('marker', 'a-text-that-is-kept')")
-    time.sleep(1)
+    until = time.monotonic() + WAIT_MS / 1000
+    while not kept("a-text-that-is-kept"):
+        assert time.monotonic() < until, "the search would not find the key either"
+        page.wait_for_timeout(100)
     context.close()
-    files = [file.read_bytes() for file in profile.rglob("*") if file.is_file()]
-    assert any(b"a-text-that-is-kept" in text for text in files), "the search would not find the key either"
-    assert not [text for text in files if key.encode() in text or key.encode("utf-16-le") in text]
-    assert key not in server.stderr
+    assert kept("a-text-that-is-kept")
+    assert kept(KEY) == []
+    assert KEY not in keyed.stderr
+
+
+def test_an_admins_key_chooses_its_project(keyed: Server, open_page: OpenPage) -> None:
+    """Those that are there are offered, and a new one is entered by its name; a reload stays in it."""
+    with httpx2.Client(base_url=keyed.url + "/v1", headers={"authorization": f"Bearer {ADMIN_KEY}"}) as http:
+        body = {"model": "m", "name": "of the shop"}
+        assert http.post("/assistants", json=body, headers={"openai-project": "shop"}).status_code == 200
+    page = open_page(keyed.url + "/#/assistants", alone=True)
+    type_key(page, ADMIN_KEY)
+    chooser = page.get_by_role("button", name="Project proj_default")
+    chooser.click()
+    page.get_by_role("dialog").get_by_role("button", name="shop").click()
+    page.locator(".rows li").get_by_text("of the shop").wait_for()
+    page.reload()
+    page.locator(".rows li").get_by_text("of the shop").wait_for()
+    page.get_by_role("button", name="Project shop").click()
+    box = page.get_by_label("Another project")
+    box.fill("no such name!")
+    page.keyboard.press("Enter")
+    assert box.evaluate("box => box.validity.patternMismatch"), "the browser says what is allowed"
+    box.fill("bakery")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Project bakery").wait_for()
+    page.get_by_text("No assistants yet.").wait_for()
+    page.get_by_role("button", name="Forget the key").click()
+    type_key(page, KEY)
+    page.get_by_text("No assistants yet.").wait_for()
+    expect(page.get_by_role("button", name="Project")).to_have_count(0)
+
+
+def test_it_works_over_plain_http_from_another_machine(keyed: Server, tmp_path: Path, chromium: Any) -> None:
+    """There browsers withhold what they keep for secure pages: the clipboard, ids, and others."""
+    port = keyed.url.rpartition(":")[2]
+    browser = chromium.browser_type.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox", "--host-resolver-rules=MAP far.test 127.0.0.1"]
+    )
+    page = browser.new_page(locale="en-US")
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(f"http://far.test:{port}/#/assistants")
+    assert not page.evaluate("isSecureContext")
+    type_key(page, ADMIN_KEY)
+    page.get_by_role("button", name="Project proj_default").click()
+    page.get_by_label("Another project").fill("far")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Project far").wait_for()
+    page.goto(f"http://far.test:{port}/#/files")
+    (tmp_path / "far.md").write_text("from afar")
+    page.locator("input[type=file]").set_input_files(tmp_path / "far.md")
+    page.locator(".file-rows li").get_by_text("far.md").wait_for()
+    page.goto(f"http://far.test:{port}/#/assistants/new")
+    page.get_by_label("Name").fill("Far")
+    page.get_by_label("Model", exact=True).fill("m")
+    save_by_key(page)
+    page.get_by_role("link", name="Try").click()
+    page.get_by_label("Write a message").fill("how far?")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_text("You said: how far?").wait_for()
+    page.get_by_role("button", name="Copy").first.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    page.get_by_label("Write a message").press("Control+v")
+    expect(page.get_by_label("Write a message")).to_have_value("how far?")
+    browser.close()
+    assert troubles == []
 
 
 # --- languages, widths, lights -----------------------------------------------------------------------------------
@@ -296,7 +370,7 @@ def test_the_page_speaks_the_browsers_language(
     assert page.evaluate("document.documentElement.lang") == (locale[:2] if locale[:2] in ("ko", "zh") else "en")
     if locale in ("ko-KR", "zh-CN"):
         shoot(page, f"chat-{locale[:2]}")
-    page.goto(server.url + "/#/threads")
+    page.goto("/#/threads")
     page.get_by_role("heading", name=heading).wait_for()
 
 
@@ -333,9 +407,7 @@ def test_it_works_on_a_narrow_screen_in_the_dark(
         "files",
         "overview",
     ):
-        page.goto(f"{server.url}/#/{where}")
-        page.locator("main .page").wait_for()
-        page.wait_for_timeout(400)
+        visit(page, where)
         assert page.evaluate("document.documentElement.scrollWidth") <= 400, where
         visible = page.locator("main :is(button, a, input, select, textarea):visible")
         assert visible.evaluate_all(OVER) == [], where
@@ -353,7 +425,5 @@ def test_everything_that_can_be_used_has_a_name(page: Any, server: Server, wire:
       || node.labels?.length || node.placeholder || node.title)).map(node => node.outerHTML)"""
     where = ["", f"chat/{run['thread_id']}", "assistants/new", f"assistants/{assistant['id']}"]
     for place in [*where, f"threads/{run['thread_id']}", "files", "overview"]:
-        page.goto(f"{server.url}/#/{place}")
-        page.locator("main .page").wait_for()
-        page.wait_for_timeout(300)
+        visit(page, place)
         assert page.locator(":is(button, a, input, select, textarea):visible").evaluate_all(unnamed) == [], place

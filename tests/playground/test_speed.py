@@ -46,9 +46,12 @@ def test_the_first_paint_comes_at_once(server: Server, open_page: OpenPage) -> N
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_fast_stream_stays_smooth(page: Any, wire: Wire, upstream: Upstream) -> None:
-    """At 50 tokens a second for 2,000 of them the page works less than a third of the time, to the end."""
+    """At 50 tokens a second for 2,000 of them the page works less than half of the time, to the end.
+
+    On a quiet machine it is a fifth; beside much other work the same instructions take twice the CPU time.
+    """
     wire.assistant(name="Fast")
-    page.reload()
+    page.goto("/")
     page.get_by_label("Write a message").wait_for()
     tokens = (re.findall(r"\s*\S+|\s+$", PARAGRAPH) * TOKENS)[:TOKENS]
     upstream.script(Reply(tokens=tokens, delay_s=1 / RATE))
@@ -60,4 +63,4 @@ def test_a_fast_stream_stays_smooth(page: Any, wire: Wire, upstream: Upstream) -
     work, grown = busy_s(client) - before, len(page.get_by_role("log").inner_text()) - seen
     told = grown / (sum(len(token) for token in tokens) / TOKENS)
     assert told > TOKENS / 4, "the second half was to be measured"
-    assert work < told / RATE / 3, f"{work:.1f} CPU seconds for {told / RATE:.1f} s of stream"
+    assert work < told / RATE / 2, f"{work:.1f} CPU seconds for {told / RATE:.1f} s of stream"

@@ -16,7 +16,7 @@ export class ApiError extends Error {
 let onUnauthorized = () => {};
 export const whenUnauthorized = (act) => { onUnauthorized = act; };
 
-const headers = (more) => ({ Authorization: `Bearer ${key.current()}`, "OpenAI-Beta": "assistants=v2", ...more });
+const headers = (more) => ({ Authorization: `Bearer ${key.current()}`, "OpenAI-Beta": "assistants=v2", ...key.inProject(), ...more });
 
 async function send(method, path, { body, query, signal, base = BASE } = {}) {
   const url = new URL(path, base);

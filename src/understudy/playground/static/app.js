@@ -6,8 +6,9 @@ import { Assistants } from "./assistants.js";
 import { Chat } from "./chat.js";
 import { Files } from "./files.js";
 import { Overview } from "./overview.js";
+import { currentOf, Projects } from "./projects.js";
 import { Threads } from "./threads.js";
-import { Dialog, html, Icon, IconButton, render, useCallback, useEffect, useState } from "./ui.js";
+import { Dialog, html, Icon, IconButton, render, useCallback, useLayoutEffect, useLoaded, useState, whenTold } from "./ui.js";
 import { choose, t } from "./words.js";
 
 const PAGES = { chat: Chat, assistants: Assistants, threads: Threads, files: Files, overview: Overview };
@@ -23,14 +24,19 @@ const go = (path, query = {}) => {
   location.hash = `/${path}${given ? `?${given}` : ""}`;
 };
 
+let foundLate = () => {};
+
 function App() {
   const [here, setHere] = useState(place);
   const [toast, setToast] = useState(null);
   const [help, setHelp] = useState(false);
   const [asking, setAsking] = useState(null);
+  const [choosing, setChoosing] = useState(false);
   const [round, setRound] = useState(0);
-  useEffect(() => {
+  const projects = useLoaded(() => api.get("projects"), [round]);
+  useLayoutEffect(() => { // at once: what comes before listeners are bound is lost
     const moved = () => setHere(place());
+    foundLate = () => { setAsking(null); setRound((n) => n + 1); };
     addEventListener("hashchange", moved);
     api.whenUnauthorized((message, wasGiven) => setAsking({ message: wasGiven ? message : null }));
     return () => removeEventListener("hashchange", moved);
@@ -41,20 +47,26 @@ function App() {
     setToast(told);
     setTimeout(() => setToast((now) => (now === told ? null : now)), bad ? 8000 : 2500);
   }, []);
+  useLayoutEffect(() => whenTold(tell), []);
   const Page = PAGES[here.page];
   const named = here.page === "chat" ? { threadId: here.id, assistantId: here.query.get("assistant") } : { id: here.id };
+  const enter = (name) => { key.enter(name); setChoosing(false); go(here.page); setRound((n) => n + 1); };
   const given = (secret) => { key.keep(secret); setAsking(null); setRound((n) => n + 1); };
   return html`<div class="frame">
     <nav aria-label=${t("nav.label")}><a class="brand" href="#/chat"><img src="playground/icon.svg" alt="" /><span>Understudy</span></a>
       ${Object.keys(PAGES).map((name, index) => html`<a href=${`#/${name}`} aria-current=${here.page === name ? "page" : undefined} title=${`Alt+${index + 1}`}>
         <${Icon} name=${name} /><span>${t("nav." + name)}</span></a>`)}
-      <span class="grow"></span><div class="nav-foot">
+      <span class="grow"></span>
+      ${projects.value?.admin && html`<button type="button" class="quiet nav-project" title=${t("project.title")} onClick=${() => setChoosing(true)}>
+        <${Icon} name="project" /><span class="unseen">${t("project.title")}</span><span class="cut">${currentOf(projects.value)}</span></button>`}
+      <div class="nav-foot">
       <${IconButton} icon="moon" label=${t("nav.theme")} onClick=${turnTheme} />
       <${IconButton} icon="help" label=${t("nav.help")} onClick=${() => setHelp(true)} />
       ${key.isGiven() && html`<${IconButton} icon="key" label=${t("key.forget")} onClick=${() => given(null)} />`}</div></nav>
     <main key=${round}>${!asking && html`<${Page} ...${named} go=${go} toast=${tell} />`}</main>
     ${toast && html`<div class=${"toast" + (toast.bad ? " problem" : "")} role="status">${toast.words}</div>`}
     ${help && html`<${Help} onClose=${() => setHelp(false)} />`}
+    ${choosing && html`<${Projects} projects=${projects.value} onChoose=${enter} onClose=${() => setChoosing(false)} />`}
     ${asking && html`<${KeyPrompt} problem=${asking.message} onKey=${given} />`}</div>`;
 }
 
@@ -78,7 +90,7 @@ function Help({ onClose }) {
 }
 
 function useKeyboard(setHelp) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const press = (event) => {
       const writes = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
       const digit = Number(/^Digit([1-5])$/.exec(event.code)?.[1]);
@@ -103,7 +115,7 @@ function turnTheme() {
 
 const theme = localStorage.getItem("theme");
 if (theme) document.documentElement.dataset.theme = theme;
-await Promise.all([choose(), key.recall()]);
+await Promise.all([choose(), key.recall(() => foundLate())]);
 const root = document.getElementById("app");
 root.replaceChildren();
 render(html`<${App} />`, root);

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { Functions } from "./functions.js";
 import { FilesOf, StoresOf } from "./resources.js";
-import { Field, html, Icon, Problem, useLoaded, useState } from "./ui.js";
+import { Field, html, Icon, Problem, useLayoutEffect, useLoaded, useRef, useState } from "./ui.js";
 import { t } from "./words.js";
 
 const NEW = { name: "", description: "", model: "", instructions: "", tools: [], temperature: 1, top_p: 1, response_format: "auto",
@@ -64,12 +64,14 @@ function jsonProblem(text, required) {
   try { JSON.parse(text); return null; } catch (error) { return t("schema.json", { detail: error.message }); }
 }
 
-export function AssistantForm({ assistant, onSave, onCopy, onDelete, go }) {
+export function AssistantForm({ assistant, onSave, onCopy, onDelete }) {
   const models = useLoaded(() => api.get("models").then((page) => page.data), []);
-  const [before] = useState(() => draftOf(assistant ?? NEW));
+  const [before, setBefore] = useState(() => draftOf(assistant ?? NEW));
   const [draft, setDraft] = useState(before);
   const [error, setError] = useState(null);
   const [spoilt, setSpoilt] = useState(false);
+  const first = useRef();
+  useLayoutEffect(() => { if (!assistant) first.current.focus(); }, []);
   const set = (change) => setDraft((old) => ({ ...old, ...change }));
   const text = (name) => ({ value: draft[name], onInput: (event) => set({ [name]: event.target.value }) });
   const problems = {
@@ -83,7 +85,9 @@ export function AssistantForm({ assistant, onSave, onCopy, onDelete, go }) {
     if (!ready) return;
     setError(null);
     try {
-      onSave(await api.post(assistant ? `assistants/${assistant.id}` : "assistants", bodyOf(draft, before, assistant)));
+      const made = await api.post(assistant ? `assistants/${assistant.id}` : "assistants", bodyOf(draft, before, assistant));
+      setBefore(draft); // what is changed from now on is changed from this
+      onSave(made);
     } catch (problem) { setError(problem); }
   };
   return html`<form class="form" onSubmit=${save} aria-label=${draft.name || t("assistants.new")}
@@ -96,9 +100,9 @@ export function AssistantForm({ assistant, onSave, onCopy, onDelete, go }) {
       <button type="submit" class="primary" disabled=${!ready} title="Ctrl+S">${t("save")}</button></header>
     <${Problem} error=${error} />
     <div class="fields">
-      <${Field} label=${t("form.name")}><input ...${text("name")} maxlength="256" /><//>
+      <${Field} label=${t("form.name")}><input ...${text("name")} maxlength="256" ref=${first} /><//>
       <${Field} label=${t("form.model")} error=${assistant || draft.model ? problems.model : null}>
-        <input ...${text("model")} list="models" required />
+        <input ...${text("model")} list="models" required placeholder=${models.value?.[0]?.id ?? "gpt-4o"} />
         <datalist id="models">${(models.value ?? []).map((one) => html`<option value=${one.id} />`)}</datalist><//>
       <${Field} label=${t("form.description")} wide><input ...${text("description")} maxlength="512" /><//>
       <${Field} label=${t("form.instructions")} wide><textarea rows="7" ...${text("instructions")}></textarea><//>

@@ -12,7 +12,12 @@ export function Assistants({ id, go, toast }) {
   const chosen = list.value?.find((one) => one.id === id);
   const isNew = id === "new";
 
-  const saved = (made, words) => { list.reload(); toast(words); go(`assistants/${made.id}`); };
+  const saved = (made, words) => {
+    const others = list.value ?? [];
+    list.change(others.some((one) => one.id === made.id) ? others.map((one) => (one.id === made.id ? made : one)) : [made, ...others]);
+    toast(words);
+    go(`assistants/${made.id}`);
+  };
   const copy = async (one) => {
     const { id: _, object: __, created_at: ___, ...fields } = one;
     try {
@@ -41,9 +46,9 @@ export function Assistants({ id, go, toast }) {
       ${list.value && !found.length && html`<${Empty} icon="assistants">${t(sought ? "nothingFound" : "assistants.none")}<//>`}
     </div>
     <div class="side">
-      ${isNew && html`<${AssistantForm} key="new" onSave=${(made) => saved(made, t("saved"))} go=${go} />`}
+      ${isNew && html`<${AssistantForm} key="new" onSave=${(made) => saved(made, t("saved"))} />`}
       ${chosen && html`<${AssistantForm} key=${chosen.id} assistant=${chosen} onSave=${(made) => saved(made, t("saved"))}
-        onCopy=${() => copy(chosen)} onDelete=${() => remove(chosen)} go=${go} />`}
+        onCopy=${() => copy(chosen)} onDelete=${() => remove(chosen)} />`}
       ${!id && html`<${Empty} icon="assistants">${t("assistants.pick")}<//>`}
       ${id && !isNew && list.value && !chosen && html`<${Empty} icon="assistants">${t("nothingFound")}<//>`}
     </div>

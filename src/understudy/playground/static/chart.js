@@ -19,7 +19,7 @@ export function Bars({ title, bars, kinds }) {
       <text class="peak" x="0" y="10">${number(top)}</text>
     </svg>
     <ul class="legend" aria-hidden="true">${kinds.map(({ kind, name }) => html`<li class=${"kind-" + kind}>${name}</li>`)}</ul>
-    <div class="unseen"><table><caption>${title}</caption><thead><tr><th></th>${kinds.map(({ name }) => html`<th>${name}</th>`)}</tr></thead>
+    <div class="unseen"><table><caption>${title}</caption><thead><tr><td></td>${kinds.map(({ name }) => html`<th>${name}</th>`)}</tr></thead>
       <tbody>${bars.map((bar) => html`<tr><th>${bar.label}</th>${bar.parts.map((part) => html`<td>${part.value}</td>`)}</tr>`)}</tbody></table></div>
   </figure>`;
 }

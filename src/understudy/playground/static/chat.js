@@ -7,7 +7,7 @@ import { Composer, useUploads } from "./composer.js";
 import { FINAL, openCalls } from "./conversation.js";
 import { Passage } from "./passage.js";
 import { useTalk } from "./talk.js";
-import { Empty, html, Icon, Problem, Status, useEffect, useLayoutEffect, useLoaded, useRef, useState } from "./ui.js";
+import { Empty, html, Icon, Problem, Status, useCallback, useLayoutEffect, useLoaded, useRef, useState } from "./ui.js";
 import { number, t, wholeSeconds } from "./words.js";
 
 export function Chat({ threadId, assistantId, go }) {
@@ -28,7 +28,11 @@ export function Chat({ threadId, assistantId, go }) {
     talk.begin(chosen.id, [{ role: "user", content: content.length > 1 ? content : text, ...attached(uploads, chosen) }]);
     uploads.clear();
   };
-  useEffect(() => {
+  const latest = useRef();
+  latest.current = (message, text) => talk.rerun(chosen.id, message, text);
+  const edit = useCallback((message, text) => latest.current(message, text), []);
+  const open = useCallback((one, message) => setNote({ note: one, message, assistant: chosen }), [chosen]);
+  useLayoutEffect(() => { // the key must find the run that is shown, not the one of the last frame
     const press = (event) => { if (event.key === "Escape" && running && !document.querySelector("dialog[open]")) talk.stop(); };
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
@@ -42,22 +46,21 @@ export function Chat({ threadId, assistantId, go }) {
   return html`<section class=${"page chat" + (dragging ? " dragging" : "")} aria-label=${t("nav.chat")} onDrop=${drop}
       onDragOver=${(e) => { if (isFile(e)) { e.preventDefault(); setDragging(true); } }}
       onDragLeave=${(e) => { if (e.target === e.currentTarget) setDragging(false); }}>
-    <header class="page-head">
-      <select aria-label=${t("chat.pick")} value=${chosen?.id} onChange=${(e) => go(threadId ? `chat/${threadId}` : "chat", { assistant: e.target.value })}>
-        ${known.map((one) => html`<option value=${one.id}>${one.name || one.id}</option>`)}</select>
+    <header class="page-head"><h1 class="unseen">${t("nav.chat")}</h1>
+      ${known.length > 0 && html`<select aria-label=${t("chat.pick")} value=${chosen?.id} onChange=${(e) => go(threadId ? `chat/${threadId}` : "chat", { assistant: e.target.value })}>
+        ${known.map((one) => html`<option value=${one.id}>${one.name || one.id}</option>`)}</select>`}
       ${chosen && html`<span class="hint model">${chosen.model}</span>`}
       <span class="grow"></span>
       ${threadId && html`<a class="button quiet" href=${`#/threads/${threadId}`}>${t("chat.timeline")}</a>`}
       <a class="button" href=${`#/chat?assistant=${chosen?.id ?? ""}`} title="Alt+N"><${Icon} name="plus" /><span>${t("chat.new")}</span></a>
     </header>
     <${Conversation} items=${items.filter((item) => !isAnswered(item, calls))} busy=${talk.busy} run=${run} empty=${emptyWords(assistants, known, chosen)}
-      onNote=${(one, message) => setNote({ note: one, message, assistant: chosen })}
-      onEdit=${chosen && !running ? (message, text) => talk.rerun(chosen.id, message, text) : null} />
+      onNote=${open} onEdit=${chosen && !running ? edit : null} />
     <div class="chat-foot">
       <${Problem} error=${error ?? assistants.error} />
       ${calls.length > 0 && html`<${CallsToAnswer} key=${run.id + calls[0].id} calls=${calls} onSubmit=${talk.submit} />`}
       <${Ending} run=${run} busy=${talk.busy} />
-      <${Composer} disabled=${!chosen} running=${running} onSend=${send} onStop=${talk.stop} uploads=${uploads} />
+      <${Composer} disabled=${!chosen} loading=${talk.loading} running=${running} onSend=${send} onStop=${talk.stop} uploads=${uploads} />
     </div>
     ${note && html`<${Passage} ...${note} onClose=${() => setNote(null)} />`}
   </section>`;
@@ -76,12 +79,10 @@ function emptyWords(assistants, known, chosen) {
 function Conversation({ items, busy, run, empty, onNote, onEdit }) {
   const box = useRef();
   const follows = useRef(true);
-  useLayoutEffect(() => {
-    if (follows.current) box.current.scrollTop = box.current.scrollHeight;
-  });
-  useEffect(() => {
+  useLayoutEffect(() => { // told after the browser's own layout: to ask for heights earlier would cost a second one
     const grown = new ResizeObserver(() => { if (follows.current && box.current) box.current.scrollTop = box.current.scrollHeight; });
     grown.observe(box.current.firstElementChild);
+    grown.observe(box.current);
     return () => grown.disconnect();
   }, []);
   const scrolled = () => {
@@ -105,7 +106,7 @@ function Ending({ run, busy }) {
     const why = run.last_error?.message ?? run.incomplete_details?.reason ?? "";
     return html`<p class="ending"><${Status} value=${run.status} /> ${why}</p>`;
   }
-  const seconds = run.completed_at - (run.started_at ?? run.created_at);
+  const seconds = run.completed_at - run.created_at; // `started_at` is that of the last leg only, once outputs were awaited
   return html`<p class="ending hint">${t("chat.used", { tokens: number(run.usage?.total_tokens), time: wholeSeconds(seconds) })}</p>`;
 }
 

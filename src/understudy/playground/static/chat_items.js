@@ -3,13 +3,12 @@
 import * as api from "./api.js";
 import { textOf } from "./conversation.js";
 import { Code, Markdown } from "./markdown.js";
-import { cx, html, Icon, IconButton, Status, useEffect, useState } from "./ui.js";
-import { moment, t } from "./words.js";
+import { CopyButton, cx, html, Icon, IconButton, memo, Status, tellProblem, useEffect, useLayoutEffect, useRef, useState } from "./ui.js";
+import { clock, moment, t } from "./words.js";
 
-export function Item({ item, live, onEdit, onNote, runs }) {
-  if (item.kind === "step") return html`<${Step} step=${item.step} />`;
-  return html`<${Message} message=${item.message} live=${live} onEdit=${onEdit} onNote=${onNote} runs=${runs} />`;
-}
+export const Item = memo(({ item, live, onEdit, onNote }) =>
+  (item.kind === "step" ? html`<${Step} step=${item.step} />`
+    : html`<${Message} message=${item.message} live=${live} onEdit=${onEdit} onNote=${onNote} />`));
 
 function Message({ message, live, onEdit, onNote }) {
   const [draft, setDraft] = useState(null);
@@ -20,7 +19,7 @@ function Message({ message, live, onEdit, onNote }) {
       <time title=${moment(message.created_at)}>${clock(message.created_at)}</time>
       ${message.status === "incomplete" && html`<${Status} value="incomplete" />`}
       <span class="tools">
-        <${IconButton} icon="copy" label=${t("copy")} onClick=${() => navigator.clipboard.writeText(textOf(message))} />
+        <${CopyButton} textOf=${() => textOf(message)} />
         ${mine && onEdit && html`<${IconButton} icon="edit" label=${t("chat.edit")} onClick=${() => setDraft(textOf(message))} />`}
       </span></header>
     ${draft === null ? html`<${Content} message=${message} live=${live} onNote=${onNote} />`
@@ -29,12 +28,16 @@ function Message({ message, live, onEdit, onNote }) {
   </article>`;
 }
 
-const clock = (unix) => new Date(unix * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-
 function Editing({ text, onText, onCancel, onDone }) {
+  const box = useRef();
+  useLayoutEffect(() => box.current.focus(), []);
+  const press = (event) => {
+    if (event.key === "Escape") onCancel();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && text.trim()) onDone();
+  };
   return html`<div class="editing">
-    <textarea rows="3" aria-label=${t("chat.edit")} value=${text} onInput=${(e) => onText(e.target.value)}
-      onKeyDown=${(e) => { if (e.key === "Escape") onCancel(); }}></textarea>
+    <textarea rows="3" aria-label=${t("chat.edit")} value=${text} ref=${box} onInput=${(e) => onText(e.target.value)}
+      onKeyDown=${press}></textarea>
     <div class="row end"><button type="button" onClick=${onCancel}>${t("cancel")}</button>
       <button type="button" class="primary" disabled=${!text.trim()} onClick=${onDone}>${t("chat.rerun")}</button></div>
     <span class="hint">${t("chat.rerunHint")}</span></div>`;
@@ -53,7 +56,7 @@ function Content({ message, live, onNote }) {
 function Part({ part, live, message, onNote }) {
   if (part.type === "text") {
     return html`<${Markdown} text=${part.text.value} notes=${part.text.annotations} live=${live}
-      onNote=${(note) => onNote?.(note, message)} />`;
+      onNote=${(note) => (note.type === "file_path" ? downloadMade(note.file_path.file_id) : onNote?.(note, message))} />`;
   }
   if (part.type === "image_file") return html`<${Picture} fileId=${part.image_file.file_id} />`;
   if (part.type === "image_url") return html`<p class="hint">${t("md.image")} ${part.image_url.url.slice(0, 200)}</p>`;
@@ -88,6 +91,11 @@ async function picture(fileId) {
 
 const known = new Map();
 
+async function downloadMade(id) {
+  const file = known.get(id) ?? (await api.get(`files/${id}`).catch(() => null));
+  await api.download(id, file?.filename).catch(tellProblem);
+}
+
 /** The name of a file; a button that downloads it, if the API gives it back. */
 export function FileChip({ id }) {
   const [file, setFile] = useState(known.get(id));
@@ -96,7 +104,7 @@ export function FileChip({ id }) {
   }, [id]);
   const name = file?.filename ?? id;
   if (!api.isGivenBack(file)) return html`<span class="chip" title=${id}><${Icon} name="files" />${name}</span>`;
-  return html`<button type="button" class="chip" title=${id} onClick=${() => api.download(id, name).catch(() => {})}>
+  return html`<button type="button" class="chip" title=${id} onClick=${() => api.download(id, name).catch(tellProblem)}>
     <${Icon} name="files" />${name}</button>`;
 }
 
@@ -119,8 +127,14 @@ function Call({ call, step }) {
     <${Body} call=${call} /></details>`;
 }
 
+const ONE_LINE = 72;
+
+/** JSON as one reads it: on one line if it fits there. */
 export function pretty(json) {
-  try { return JSON.stringify(JSON.parse(json), null, 2); } catch { return json; }
+  let value;
+  try { value = JSON.parse(json); } catch { return json; }
+  const line = JSON.stringify(value, null, 1).replaceAll(/\n */g, " ");
+  return line.length <= ONE_LINE ? line : JSON.stringify(value, null, 2);
 }
 
 const isJson = (text) => { try { JSON.parse(text); return true; } catch { return false; } };

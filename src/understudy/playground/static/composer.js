@@ -1,7 +1,7 @@
 // Where one writes: text, files, send, stop.
 
 import * as api from "./api.js";
-import { html, Icon, IconButton, useEffect, useRef, useState } from "./ui.js";
+import { html, Icon, IconButton, serial, useEffect, useRef, useState } from "./ui.js";
 import { t } from "./words.js";
 
 const IMAGE = /^image\/(png|jpeg|gif|webp)$/;
@@ -12,7 +12,7 @@ export function useUploads() {
   const patch = (key, change) => setUploads((all) => all.map((one) => (one.key === key ? { ...one, ...change } : one)));
   const add = (files) => {
     for (const file of files) {
-      const key = crypto.randomUUID();
+      const key = serial();
       const purpose = IMAGE.test(file.type) ? "vision" : "assistants";
       setUploads((all) => [...all, { key, name: file.name, share: 0, picture: purpose === "vision" }]);
       api.upload(file, purpose, (share) => patch(key, { share })).then(
@@ -25,7 +25,7 @@ export function useUploads() {
   return { uploads, add, drop, clear: () => setUploads([]), busy: uploads.some((one) => !one.file && !one.error) };
 }
 
-export function Composer({ disabled, running, onSend, onStop, uploads }) {
+export function Composer({ disabled, loading, running, onSend, onStop, uploads }) {
   const [text, setText] = useState("");
   const area = useRef();
   const picker = useRef();
@@ -34,7 +34,7 @@ export function Composer({ disabled, running, onSend, onStop, uploads }) {
     area.current.style.height = "auto";
     area.current.style.height = `${Math.min(area.current.scrollHeight, 240)}px`;
   }, [text]);
-  const ready = text.trim() && !disabled && !running && !uploads.busy;
+  const ready = text.trim() && !disabled && !loading && !running && !uploads.busy;
   const send = () => {
     if (!ready) return;
     onSend(text.trim());

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { files as allFiles, stores as allStores } from "./resources.js";
 import { Store } from "./store.js";
-import { Empty, html, Icon, IconButton, Problem, Status, useLoaded, useRef, useState } from "./ui.js";
+import { Empty, html, Icon, IconButton, Problem, serial, Status, useLoaded, useRef, useState } from "./ui.js";
 import { ago, size, t } from "./words.js";
 
 export function Files({ id, go, toast }) {
@@ -62,7 +62,7 @@ export function DropZone({ onDone }) {
   const picker = useRef();
   const patch = (key, change) => setRows((all) => all.map((row) => (row.key === key ? { ...row, ...change } : row)));
   const add = async (files) => {
-    const fresh = [...files].map((file) => ({ key: crypto.randomUUID(), name: file.name, share: 0, file }));
+    const fresh = [...files].map((file) => ({ key: serial(), name: file.name, share: 0, file }));
     setRows((all) => [...all, ...fresh]);
     for (const row of fresh) {
       try {

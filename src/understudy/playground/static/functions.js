@@ -33,10 +33,11 @@ function Editor({ text, problem, open, onToggle, onText, onRemove }) {
   return html`<details class="call" open=${open} onToggle=${(e) => onToggle(e.currentTarget.open)}>
     <summary><${Icon} name="tool" /><span class="call-name">${name}</span>
       <span class=${problem ? "status status-failed" : "status status-completed"}>${t(problem ? "schema.bad" : "schema.good")}</span>
-      <span class="grow"></span><${IconButton} icon="trash" label=${t("form.removeFunction", { name })} onClick=${(e) => { e.preventDefault(); onRemove(); }} /></summary>
+    </summary>
     <textarea rows="14" class="code-input" spellcheck="false" aria-label=${t("form.function", { name })} aria-invalid=${Boolean(problem)}
       value=${text} onInput=${(e) => onText(e.target.value)} onKeyDown=${indent}></textarea>
-    <p class=${problem ? "problem" : "hint"} role="status">${problem ?? t("schema.fine")}</p>
+    <div class="row"><p class=${problem ? "problem" : "hint"} role="status">${problem ?? t("schema.fine")}</p><span class="grow"></span>
+      <${IconButton} icon="trash" label=${t("form.removeFunction", { name })} onClick=${onRemove} /></div>
   </details>`;
 }
 

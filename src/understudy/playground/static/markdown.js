@@ -5,7 +5,7 @@
 import DOMPurify from "./vendor/dompurify.js";
 import hljs from "./vendor/highlight.js";
 import { Marked } from "./vendor/marked.js";
-import { html, useEffect, useRef, useState } from "./ui.js";
+import { copy, html, useLayoutEffect, useRef, useState } from "./ui.js";
 import { t } from "./words.js";
 
 const MATHML = ["math", "mrow", "mi", "mo", "mn", "ms", "mtext", "mspace", "msup", "msub", "msubsup", "mfrac", "msqrt",
@@ -143,7 +143,7 @@ export function Markdown({ text, notes = NO_NOTES, onNote, live }) {
   const box = useRef();
   const shown = useRef([]);
   const [turn, setTurn] = useState(0);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const tokens = blocks(text.replaceAll(/\r\n?/g, "\n"), notes, shown.current, live);
     const hasMath = /\$|\\[([]/.test(text);
     if (hasMath && !temml) {
@@ -172,7 +172,7 @@ function draw(box, shown, tokens, notes) {
 }
 
 async function copyOf(button) {
-  await navigator.clipboard.writeText(button.closest(".code").querySelector("pre").textContent);
+  await copy(button.closest(".code").querySelector("pre").textContent);
   button.textContent = t("copied");
 }
 

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { stepsOf } from "./talk.js";
-import { Dialog, html, Problem, useEffect, useLoaded, useRef } from "./ui.js";
+import { Dialog, html, Problem, tellProblem, useEffect, useLoaded, useRef } from "./ui.js";
 import { t } from "./words.js";
 
 export function Passage({ note, message, assistant, onClose }) {
@@ -14,7 +14,7 @@ export function Passage({ note, message, assistant, onClose }) {
     ${passage && html`<h3>${t("passage.quoted")}</h3><blockquote class="passage">${passage}</blockquote>`}
     ${text && html`<h3>${t("passage.file")}</h3><${Whole} text=${text} passage=${passage} />`}
     ${found.value && !passage && !text && html`<p class="hint">${t("passage.none")}</p>`}
-    ${api.isGivenBack(file) && html`<div class="row end"><button type="button" onClick=${() => api.download(fileId, name).catch(() => {})}>
+    ${api.isGivenBack(file) && html`<div class="row end"><button type="button" onClick=${() => api.download(fileId, name).catch(tellProblem)}>
       ${t("download")}</button></div>`}
   <//>`;
 }

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { arranged, asGiven, EMPTY, FINAL, fold, textOf } from "./conversation.js";
-import { useCallback, useEffect, useRef, useState } from "./ui.js";
+import { useCallback, useLayoutEffect, useRef, useState } from "./ui.js";
 
 const INCLUDE = "step_details.tool_calls[*].file_search.results[*].content";
 const MOST_RUNS = 100;
@@ -25,30 +25,34 @@ export const stepsOf = (run) =>
 function useFolded() {
   const [state, setState] = useState(EMPTY);
   const queue = useRef([]);
+  const change = useCallback((act) => setState((old) => act(queue.current.splice(0).reduce(fold, old))), []);
   const put = useCallback((event) => {
     if (queue.current.push(event) > 1) return;
-    const flush = () => setState((old) => queue.current.splice(0).reduce(fold, old));
+    const flush = () => change((now) => now);
     if (document.hidden) setTimeout(flush, 50);
     else requestAnimationFrame(flush);
   }, []);
-  return [state, setState, put];
+  /** Show something else: events that still wait belong to what was shown before. */
+  const show = useCallback((fresh) => change(() => fresh), []);
+  return { state, put, change, show };
 }
 
+const pathOf = (run) => `threads/${run.thread_id}/runs/${run.id}`;
+
 export function useTalk(threadId, onThread) {
-  const [state, setState, put] = useFolded();
+  const { state, put, change, show } = useFolded();
   const [busy, setBusy] = useState(false);
+  const [loading, setLoading] = useState(false);
   const reading = useRef(null);
   const shown = useRef(null);
 
   /** A run that is not known yet is called off as soon as it is. */
   const stopWanted = useRef(false);
-  const cancel = (run) => {
+  const cancel = async (run) => {
     stopWanted.current = false;
     if (FINAL.has(run.status) || run.status === "cancelling") return;
-    api.post(`threads/${run.thread_id}/runs/${run.id}/cancel`).then(
-      (changed) => put({ name: "thread.run.cancelling", data: changed }),
-      (error) => put({ name: "error", data: error }),
-    );
+    const changed = await api.post(`${pathOf(run)}/cancel`).catch((error) => ended(run, error));
+    if (shown.current === run.thread_id) put(changed instanceof Error ? { name: "error", data: changed } : { name: "thread.run.changed", data: changed });
   };
 
   const consume = useCallback(async (method, path, body) => {
@@ -57,57 +61,70 @@ export function useTalk(threadId, onThread) {
     setBusy(true);
     try {
       for await (const event of api.events(method, path, body, here.signal)) {
+        if (reading.current !== here) return;
         put(event);
         if (stopWanted.current && event.data.object === "thread.run") cancel(event.data);
       }
     } catch (error) {
-      if (error.name !== "AbortError") put({ name: "error", data: error });
+      if (reading.current === here && error.name !== "AbortError") put({ name: "error", data: error });
     } finally {
       if (reading.current === here) setBusy(false);
     }
   }, []);
 
-  useEffect(() => {
-    if (threadId === shown.current) return undefined;
-    shown.current = threadId;
+  const leave = (next) => {
+    shown.current = next;
     reading.current?.abort();
+    reading.current = null;
     setBusy(false);
-    setState(EMPTY);
-    if (!threadId) return undefined;
+    setLoading(false);
+    show(EMPTY);
+  };
+
+  useLayoutEffect(() => { // at once: what is sent next must not go to the thread that was left
+    if ((threadId ?? null) === shown.current) return;
+    leave(threadId ?? null);
+    setLoading(Boolean(threadId));
+    if (!threadId) return;
     loaded(threadId).then((found) => {
       if (shown.current !== threadId) return;
-      setState(found);
+      show(found);
       const { run } = found;
-      if (run && !FINAL.has(run.status) && run.status !== "requires_action") consume("GET", `threads/${threadId}/runs/${run.id}/events`);
-    }, (error) => setState({ ...EMPTY, error }));
-    return undefined;
+      if (run && !FINAL.has(run.status) && run.status !== "requires_action") consume("GET", `${pathOf(run)}/events`);
+    }, (error) => shown.current === threadId && show({ ...EMPTY, error })).finally(() => shown.current === threadId && setLoading(false));
   }, [threadId]);
-  useEffect(() => () => reading.current?.abort(), []);
+  useLayoutEffect(() => () => { shown.current = undefined; reading.current?.abort(); }, []);
 
   const begin = async (assistantId, messages) => {
+    let id = shown.current;
     stopWanted.current = false;
-    setState((old) => ({ ...old, run: null, error: null }));
+    change((now) => ({ ...now, run: null, error: null }));
     setBusy(true);
     try {
-      let id = shown.current;
       if (!id) {
         const thread = await api.post("threads", {});
-        id = shown.current = thread.id;
-        put({ name: "thread.created", data: thread });
-        onThread(id);
+        if (shown.current === id) {
+          shown.current = thread.id;
+          put({ name: "thread.created", data: thread });
+          onThread(thread.id);
+        }
+        id = thread.id;
       }
       for (const message of messages) {
-        put({ name: "thread.message.created", data: await api.post(`threads/${id}/messages`, message) });
+        const made = await api.post(`threads/${id}/messages`, message);
+        if (shown.current === id) put({ name: "thread.message.created", data: made });
       }
-      await consume("POST", `threads/${id}/runs`, { assistant_id: assistantId });
+      const body = { assistant_id: assistantId };
+      if (shown.current === id) await consume("POST", `threads/${id}/runs`, body);
+      else await api.post(`threads/${id}/runs`, body); // its reader has gone elsewhere; it is answered all the same
     } catch (error) {
+      if (shown.current !== id) return;
       setBusy(false);
       put({ name: "error", data: error });
     }
   };
   const { run } = state;
-  const path = run && `threads/${run.thread_id}/runs/${run.id}`;
-  const submit = (outputs) => consume("POST", `${path}/submit_tool_outputs`, { tool_outputs: outputs });
+  const submit = (outputs) => consume("POST", `${pathOf(run)}/submit_tool_outputs`, { tool_outputs: outputs });
   const stop = () => {
     if (run) cancel(run);
     else stopWanted.current = true;
@@ -115,10 +132,11 @@ export function useTalk(threadId, onThread) {
   const rerun = async (assistantId, from, text) => {
     const before = state.items.filter((item) => item.kind === "message").map((item) => item.message);
     const kept = before.slice(0, before.findIndex((message) => message.id === from.id)).filter((message) => textOf(message) || message.role === "user");
-    shown.current = null;
-    reading.current?.abort();
-    setState(EMPTY);
+    leave(null);
     await begin(assistantId, [...kept.map((message) => asGiven(message)), asGiven(from, text)]);
   };
-  return { state, busy, begin, submit, stop, rerun };
+  return { state, busy, loading, begin, submit, stop, rerun };
 }
+
+/** A run that has ended by itself in the meantime need not be called off. Returns the run, or else the error. */
+const ended = (run, error) => api.get(pathOf(run)).then((now) => (FINAL.has(now.status) ? now : error), () => error);

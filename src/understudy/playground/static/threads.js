@@ -94,8 +94,8 @@ function Thread({ id, names, onRemove }) {
       <a class="button" href=${`#/chat/${id}`}><${Icon} name="chat" /><span>${t("threads.continue")}</span></a>
       <button type="button" onClick=${download}>${t("threads.export")}</button>
       <${IconButton} icon="trash" label=${t("delete")} onClick=${onRemove} /></header>
-    <div class="tabs" role="tablist">${["timeline", "messages"].map((name) => html`<button type="button" role="tab" aria-selected=${tab === name}
-      onClick=${() => setTab(name)}>${t("tab." + name)}</button>`)}
+    <div class="tabs"><div class="row" role="tablist">${["timeline", "messages"].map((name) => html`<button type="button" role="tab"
+      aria-selected=${tab === name} onClick=${() => setTab(name)}>${t("tab." + name)}</button>`)}</div>
       <span class="grow"></span><button type="button" class="quiet" onClick=${all.reload}>${t("refresh")}</button></div>
     ${tab === "messages" && html`<div class="column">${found.items.map((item) => html`<${Item} key=${item.id} item=${item}
       onNote=${(one, message) => setNote({ note: one, message })} />`)}</div>`}

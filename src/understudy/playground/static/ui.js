@@ -23,11 +23,13 @@ const SHAPES = {
   search: "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14Zm5-2 5 5",
   close: "M6 6l12 12M18 6 6 18",
   copy: "M9 9h11v11H9V9Zm6-5H4v11",
+  done: "m5 13 4 4L19 7",
   edit: "M4 20l1-5L16 4l4 4L9 19l-5 1Z",
   trash: "M5 7h14M10 4h4M7 7l1 13h8l1-13",
   tool: "M14.5 6.5a4 4 0 0 0-5 5L4 17l3 3 5.500-5.500a4 4 0 0 0 5-5L15 12l-3-3 2.500-2.500Z",
   key: "M14 10a4 4 0 1 1-3.500-3.970M11 13l-6 6v2h3l1-1v-2h2v-2l2-2",
   moon: "M20 14A8 8 0 0 1 10 4a8 8 0 1 0 10 10Z",
+  project: "M3 6h7l2 3h9v10H3V6Z",
   down: "M12 4v12m-5-5 5 5 5-5M5 20h14",
   again: "M19 12a7 7 0 1 1-2-5l2 2m0-5v5h-5",
   chevron: "m9 6 6 6-6 6",
@@ -36,6 +38,14 @@ const SHAPES = {
 
 export function Icon({ name }) {
   return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${SHAPES[name]} /></svg>`;
+}
+
+/** Draw it again only where one of its properties has become another: a long thread stands still while its end grows. */
+export function memo(Body) {
+  return function Memo(props) {
+    this.shouldComponentUpdate = (next) => Object.keys(next).some((name) => next[name] !== this.props[name]);
+    return h(Body, props);
+  };
 }
 
 /** A button that shows only an icon: its label is for screen readers and for the pointer's tooltip. */
@@ -101,5 +111,41 @@ export function useDelayed(value, ms = 250) {
   }, [value, ms]);
   return late;
 }
+
+/** Copy a text. A page that came over plain http from another machine has no clipboard to write to, but the older way. */
+export async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const had = document.activeElement;
+  const box = document.createElement("textarea");
+  box.className = "unseen";
+  box.value = text;
+  (document.querySelector("dialog[open]") ?? document.body).append(box);
+  box.select();
+  document.execCommand("copy");
+  box.remove();
+  return had?.focus();
+}
+
+export function CopyButton({ textOf }) {
+  const [done, setDone] = useState(false);
+  const press = async () => {
+    await copy(textOf());
+    setDone(true);
+    setTimeout(setDone, 2000, false);
+  };
+  return html`<${IconButton} icon=${done ? "done" : "copy"} label=${t(done ? "copied" : "copy")} onClick=${press} />`;
+}
+
+let teller = () => {};
+export const whenTold = (act) => { teller = act; };
+
+/** Tell the user of something for a moment, wherever on the page it happened. */
+export const tell = (words, bad) => teller(words, bad);
+export const tellProblem = (error) => teller(error.message, true);
+
+let counted = 0;
+
+/** A key for something that has no id yet. */
+export const serial = () => ++counted;
 
 export const cx = (...names) => names.filter(Boolean).join(" ");

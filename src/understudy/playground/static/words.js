@@ -26,20 +26,32 @@ export function t(name, values = {}) {
   return (words[name] ?? name.split(".").pop()).replace(/\{(\w+)\}/g, (_, key) => values[key] ?? "");
 }
 
-export const number = (value) => new Intl.NumberFormat(language).format(value ?? 0);
-export const short = (value) => new Intl.NumberFormat(language, { notation: "compact" }).format(value ?? 0);
+/** To make one of these takes as long as to draw a message, and a stream draws many times a second. */
+function once(make) {
+  let made = null;
+  return () => (made ??= make());
+}
+
+const numbers = once(() => new Intl.NumberFormat(language));
+const compact = once(() => new Intl.NumberFormat(language, { notation: "compact" }));
+const moments = once(() => new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }));
+const clocks = once(() => new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit" }));
+const relatives = once(() => new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" }));
+
+export const number = (value) => numbers().format(value ?? 0);
+export const short = (value) => compact().format(value ?? 0);
 
 const PARTS = [["day", 86_400], ["hour", 3600], ["minute", 60]];
 
 export function ago(unix) {
   const seconds = Date.now() / 1000 - unix;
-  const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
+  const relative = relatives();
   for (const [unit, size] of PARTS) if (seconds >= size) return relative.format(-Math.floor(seconds / size), unit);
   return relative.format(0, "second");
 }
 
-export const moment = (unix) =>
-  new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(unix * 1000);
+export const moment = (unix) => moments().format(unix * 1000);
+export const clock = (unix) => clocks().format(unix * 1000);
 
 export function duration(seconds) {
   if (seconds == null) return "–";
