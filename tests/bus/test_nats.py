@@ -22,10 +22,7 @@ from understudy.errors import ConfigurationError
 from understudy.protocol.events import Event
 
 # the client forgets a connection that broke without closing it
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*StreamWriter.__del__:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.slow,  # seconds of waiting each; some fail on a busy machine, and are still to be mended
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*StreamWriter.__del__:pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture
@@ -42,6 +39,10 @@ async def bus(nats_server: Nats, prefix: str) -> AsyncIterator[NatsBus]:
 
 
 class TestJobsGoToOneConsumerEach(bus_contract.JobsGoToOneConsumerEach):
+    pass
+
+
+class TestKindsOfWorkAreApart(bus_contract.KindsOfWorkAreApart):
     pass
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import get_args
 from weakref import WeakSet, WeakValueDictionary
 
 from understudy.bus.base import EventId, LiveEvent, Subscription, Work
+from understudy.bus.signals import Listeners
 from understudy.ids import Clock, SystemClock
 from understudy.protocol.events import BEGINNINGS, Event
 
@@ -129,7 +130,7 @@ class LocalBus:
         self._size = 0
         self._bound_at: float = ALL_LOGS_BYTES
         self._awaited: WeakValueDictionary[str, _Log] = WeakValueDictionary()  # nothing told yet: their followers' own
-        self._signals: dict[str, set[asyncio.Event]] = {}
+        self._listeners = Listeners()
         self._closed = False
         self._sweep_at = 0.0
 
@@ -190,20 +191,10 @@ class LocalBus:
             awaited.wake()
 
     async def signal(self, row: str) -> None:
-        for listener in self._signals.get(row, ()):
-            listener.set()
+        self._listeners.tell(row)
 
-    @asynccontextmanager
-    async def signalled(self, row: str) -> AsyncIterator[asyncio.Event]:
-        listener = asyncio.Event()
-        listeners = self._signals.setdefault(row, set())
-        listeners.add(listener)
-        try:
-            yield listener
-        finally:
-            listeners.discard(listener)
-            if not listeners:
-                self._signals.pop(row, None)
+    def signalled(self, row: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._listeners.listening(row)
 
     async def close(self) -> None:
         self._closed = True

@@ -11,8 +11,8 @@ import logging
 import os
 import secrets
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 from nats.aio.client import Client
@@ -33,6 +33,7 @@ from understudy.bus.nats_log import (
     decoded,
     encoded,
 )
+from understudy.bus.signals import Listeners
 from understudy.errors import ConfigurationError
 from understudy.protocol.events import BEGINNINGS, Event
 
@@ -64,7 +65,7 @@ class NatsBus:
         self._outbox = Outbox(f"{os.getpid():x}{secrets.token_hex(6)}")
         self._reader = LogReader(self._events_stream)
         self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
-        self._signals: dict[str, set[asyncio.Event]] = {}
+        self._listeners = Listeners()
         self._taken: dict[tuple[Work, str], Msg] = {}
         self._generation = 0
         self._closed = asyncio.Event()
@@ -261,21 +262,11 @@ class NatsBus:
                 "%s could not be signalled; whoever watches it will notice by its row. %s", row, _words(problem)
             )
 
-    @asynccontextmanager
-    async def signalled(self, row: str) -> AsyncIterator[asyncio.Event]:
-        listener = asyncio.Event()
-        listeners = self._signals.setdefault(row, set())
-        listeners.add(listener)
-        try:
-            yield listener
-        finally:
-            listeners.discard(listener)
-            if not listeners:
-                self._signals.pop(row, None)
+    def signalled(self, row: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._listeners.listening(row)
 
     async def _signalled(self, message: Msg) -> None:
-        for listener in self._signals.get(message.subject.rpartition(".")[2], ()):
-            listener.set()
+        self._listeners.tell(message.subject.rpartition(".")[2])
 
     # --- the connection ----------------------------------------------------------------------------------------------
 

@@ -246,7 +246,8 @@ class Follower:
     ready: deque[LiveEvent] = field(default_factory=deque)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
-    _missed: bool = False
+    _heard_of: int = 0
+    """The newest place that was heard of: beyond `last` while there is something to fetch."""
     _seen_generation: int = 0
 
     def __post_init__(self) -> None:
@@ -268,9 +269,8 @@ class Follower:
         """Take a message in; `before` is the place of the run's message before it, where that is known."""
         if stored.sequence <= self.last:
             return
-        if before is not None and before > self.last:
-            self._missed = True  # it is fetched, with what was missed, in order
-        if not self._missed:
+        self._heard_of = max(self._heard_of, stored.sequence)
+        if before is None or before <= self.last:  # else it is fetched, with what was missed, in order
             self.last = stored.sequence
             self.ready.extend(decoded(stored.sequence, stored.content))
         self.woken.set()  # also by what holds no event: the log is let go
@@ -281,13 +281,15 @@ class Follower:
         self.woken.set()
 
     async def _catch_up(self) -> None:
-        generation = self.generation()
-        if generation == self._seen_generation and not self._missed:
-            return
-        try:
-            missed = await self.reader.since(self.subject, self.last + 1)
-        except (NatsError, OSError, TimeoutError):
-            return  # tried again at the next look
-        self._missed, self._seen_generation = False, generation
-        for stored in missed:
-            self.take(stored)
+        """Fetch what was missed, and what was told while it was fetched."""
+        while not self.ready and (self._heard_of > self.last or self._seen_generation != self.generation()):
+            generation = self.generation()
+            try:
+                missed = await self.reader.since(self.subject, self.last + 1)
+            except (NatsError, OSError, TimeoutError):
+                return  # tried again at the next look
+            self._seen_generation = generation
+            if not missed:
+                return
+            for stored in missed:
+                self.take(stored)
