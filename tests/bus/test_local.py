@@ -24,6 +24,10 @@ class TestJobsGoToOneConsumerEach(bus_contract.JobsGoToOneConsumerEach):
     pass
 
 
+class TestNobodyWaitsForAll(bus_contract.NobodyWaitsForAll):
+    pass
+
+
 class TestKindsOfWorkAreApart(bus_contract.KindsOfWorkAreApart):
     pass
 

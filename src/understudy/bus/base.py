@@ -60,8 +60,12 @@ class Bus(Protocol):
         """Say what is wrong with the bus; None if it is well."""
         ...
 
-    async def enqueue(self, job: str, work: Work = "runs") -> None:
-        """Put a job where some worker will take it: a run's id, or a store's id and a file's with a slash between."""
+    async def enqueue(self, job: str, work: Work = "runs", *, behind: bool = False) -> None:
+        """Put a job where some worker will take it: a run's id, or a store's id and a file's with a slash between.
+
+        There are two lanes, which workers take from in turn. A job of a project that has many waiting already goes into
+        the one `behind`, so that those of others need not wait for all of these.
+        """
         ...
 
     def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:

@@ -79,31 +79,39 @@ class _Follower:
 
 
 class _Jobs:
-    """What waits to be done, each job once."""
+    """What waits to be done, each job once, in two lanes that take turns."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._lanes: tuple[deque[str], deque[str]] = (deque(), deque())
+        self._behind_is_next = False
         self._waiting: set[str] = set()
+        self._there = asyncio.Semaphore(0)
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, job: str) -> None:
+    def put(self, job: str, *, behind: bool) -> None:
         if job not in self._waiting:
             self._waiting.add(job)
-            self._queue.put_nowait(job)
+            self._lanes[behind].append(job)
+            self._there.release()
 
     async def take(self) -> str | None:
         """Wait for a job; None once there will be no more."""
-        job = await self._queue.get()
-        if job is None:
-            self.close()  # for whoever else listens
-        else:
-            self._waiting.discard(job)
+        await self._there.acquire()
+        if self._closed:
+            self._there.release()  # for whoever else listens
+            return None
+        behind = bool(self._lanes[1]) and (self._behind_is_next or not self._lanes[0])
+        self._behind_is_next = not behind
+        job = self._lanes[behind].popleft()
+        self._waiting.discard(job)
         return job
 
     def close(self) -> None:
-        self._queue.put_nowait(None)
+        self._closed = True
+        self._there.release()
 
 
 class LocalBus:
@@ -143,8 +151,8 @@ class LocalBus:
     async def depth(self, work: Work = "runs") -> int:
         return len(self._jobs[work])
 
-    async def enqueue(self, job: str, work: Work = "runs") -> None:
-        self._jobs[work].put(job)
+    async def enqueue(self, job: str, work: Work = "runs", *, behind: bool = False) -> None:
+        self._jobs[work].put(job, behind=behind)
 
     async def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
         while not self._closed and (job := await self._jobs[work].take()) is not None:

@@ -1,12 +1,11 @@
 """The bus of many machines: NATS JetStream for jobs and events, plain NATS for signals.
 
-Jobs lie in a work queue, one message for a run at most; one that is taken and not confirmed comes again. Events lie in
-a stream bounded in age and bytes (`nats_log`). While NATS is away, events wait for a moment and then are let go: the
-rows are the truth, and followers look at them.
+Jobs lie in a work queue, one message for a run at most; one that is taken and not confirmed comes again (`nats_jobs`).
+Events lie in a stream bounded in age and bytes (`nats_log`). While NATS is away, events wait for a moment and then are
+let go: the rows are the truth, and followers look at them.
 """
 
 import asyncio
-import json
 import logging
 import os
 import secrets
@@ -19,10 +18,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.errors import APIError, BadRequestError
+from nats.js.errors import APIError
 
 from understudy.bus import nats_streams
 from understudy.bus.base import EventId, LiveEvent, Subscription, Work
+from understudy.bus.nats_jobs import PUBLISH_S, JobQueue
 from understudy.bus.nats_log import (
     ANSWER_S,
     EVENTS_PER_MESSAGE,
@@ -40,11 +40,8 @@ from understudy.protocol.events import BEGINNINGS, Event
 log = logging.getLogger(__name__)
 
 LOG_S = 1200.0
-PUBLISH_S = 1.0
-ASK_S = 10.0
 CONNECT_S = 30.0  # a start may coincide with a restart of NATS
 RECONNECT_EVERY_S = 0.25
-_WAITS_ALREADY = 10077
 
 
 class NatsBus:
@@ -60,16 +57,15 @@ class NatsBus:
     ) -> None:
         """`log_s`: how long an event is kept; `listener` hears every event that this process publishes."""
         self._url, self._prefix, self._log_s, self._listener = url, prefix, log_s, listener
-        self._jobs_stream, self._events_stream = nats_streams.names(prefix)
+        jobs_stream, events_stream = nats_streams.names(prefix)
         self._client = Client()
+        self._jobs = JobQueue(self._client, jobs_stream, prefix, self._mend)
         self._outbox = Outbox(f"{os.getpid():x}{secrets.token_hex(6)}")
-        self._reader = LogReader(self._events_stream)
+        self._reader = LogReader(events_stream)
         self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self._listeners = Listeners()
-        self._taken: dict[tuple[Work, str], Msg] = {}
         self._generation = 0
-        self._closed = asyncio.Event()
-        self._back = asyncio.Event()
+        self._closed = False
         self._keeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -97,9 +93,10 @@ class NatsBus:
         self._keeping = asyncio.create_task(self._keep_sending(), name="outbox")
 
     async def close(self) -> None:
-        if self._closed.is_set():
+        if self._closed:
             return
-        self._closed.set()
+        self._closed = True
+        self._jobs.close()
         for follower in list(self._followers):
             follower.end()
         if self._keeping is not None:
@@ -108,71 +105,17 @@ class NatsBus:
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
-    async def enqueue(self, job: str, work: Work = "runs") -> None:
-        subject = f"{self._prefix}.jobs.{work}.{job}"
-        try:
-            await self._jetstream().publish(subject, timeout=PUBLISH_S)
-        except BadRequestError as refused:
-            if refused.err_code != _WAITS_ALREADY:
-                raise
-        except (NatsError, OSError, TimeoutError) as problem:
-            log.warning("%s could not be enqueued; the sweeper will. %s", job, _words(problem))
+    async def enqueue(self, job: str, work: Work = "runs", *, behind: bool = False) -> None:
+        await self._jobs.enqueue(job, work, behind=behind)
 
-    async def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
-        arriving: asyncio.Queue[Msg] = asyncio.Queue()
-        inbox = self._client.new_inbox()
-        listening = await self._client.subscribe(inbox, cb=arriving.put)
-        try:
-            while (message := await self._next_job(work, inbox, arriving)) is not None:
-                job = message.subject.rpartition(".")[2]
-                self._taken[work, job] = message
-                yield job
-        finally:
-            with suppress(NatsError):
-                await listening.unsubscribe()
-
-    async def _next_job(self, work: Work, inbox: str, arriving: "asyncio.Queue[Msg]") -> Msg | None:
-        """Ask for a job until one comes; None once the bus is closed."""
-        request = f"$JS.API.CONSUMER.MSG.NEXT.{self._jobs_stream}.{work}"
-        wanted = json.dumps({"batch": 1, "expires": int(ASK_S * 1e9)}).encode()
-        while not self._closed.is_set():
-            self._back.clear()
-            with suppress(NatsError, OSError):
-                await self._client.publish(request, wanted, inbox)
-            answer = await self._first(arriving, ASK_S + 1)
-            if answer is None:
-                continue
-            if answer.reply and not (answer.headers or {}).get("Status"):
-                return answer
-            if (answer.headers or {}).get("Status") != "408":  # 408: nothing to do. Else the stream may be gone
-                await self._mend()
-        return None
-
-    async def _first(self, arriving: "asyncio.Queue[Msg]", timeout_s: float) -> Msg | None:
-        """Wait for an answer; stop when the bus is closed, or was away: what was asked before is forgotten then."""
-        waits = [asyncio.ensure_future(wait) for wait in (arriving.get(), self._closed.wait(), self._back.wait())]
-        try:
-            await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            return waits[0].result() if waits[0].done() else None  # type: ignore[return-value]  # the queue's
-        finally:
-            for wait in waits:
-                wait.cancel()
+    def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
+        return self._jobs.jobs(work)
 
     async def taken(self, job: str, work: Work = "runs") -> None:
-        message = self._taken.pop((work, job), None)
-        if message is None:
-            return
-        try:
-            await self._client.request(message.reply, b"+ACK", timeout=PUBLISH_S)
-        except (NatsError, OSError, TimeoutError):
-            log.info("%s could not be confirmed as taken: it will come again, and be of no use", job)
+        await self._jobs.taken(job, work)
 
     async def depth(self, work: Work = "runs") -> int:
-        try:
-            found = await self._jetstream().consumer_info(self._jobs_stream, work)
-        except (NatsError, OSError, TimeoutError):
-            return 0
-        return (found.num_pending or 0) + (found.num_ack_pending or 0)
+        return await self._jobs.depth(work)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -236,13 +179,13 @@ class NatsBus:
         subject = f"{self._prefix}.run.{run_id}"
         try:
             await asyncio.wait([await self._outbox.send(subject, b"")], timeout=PUBLISH_S)  # wakes, after what was told
-            await self._jetstream().purge_stream(self._events_stream, subject=subject)
+            await self._jetstream().purge_stream(nats_streams.names(self._prefix)[1], subject=subject)
         except (NatsError, OSError, TimeoutError) as problem:
             log.warning("the events of run %s stay until they are too old: %s", run_id, _words(problem))
 
     async def _follower(self, run_id: str) -> Follower:
         follower = Follower(f"{self._prefix}.run.{run_id}", self._reader, lambda: self._generation)
-        if self._closed.is_set():
+        if self._closed:
             follower.end()
             return follower
         self._followers.add(follower)
@@ -290,14 +233,14 @@ class NatsBus:
             await asyncio.sleep(RECONNECT_EVERY_S)
 
     async def _lost(self) -> None:
-        if not self._closed.is_set():
+        if not self._closed:
             log.warning("the connection to NATS is lost; trying on")
 
     async def _found(self) -> None:
         log.info("the connection to NATS is back")
         await self._mend()
         self._generation += 1
-        self._back.set()
+        self._jobs.begin_anew()
         await self._outbox.send_again(0)
         for follower in list(self._followers):
             follower.woken.set()
