@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 LOG_S = 1200.0
 CONNECT_S = 30.0  # a start may coincide with a restart of NATS
 RECONNECT_EVERY_S = 0.25
+CLOSE_S = 3.0
 
 
 class NatsBus:
@@ -255,7 +256,7 @@ class NatsBus:
 
     async def _disconnect(self) -> None:
         with suppress(Exception):  # whatever state it is in: it is not needed any more
-            await asyncio.wait_for(self._client.close(), PUBLISH_S)
+            await asyncio.wait_for(self._client.close(), CLOSE_S)
 
 
 def _hearing(place: "weakref.ref[Follower]") -> Callable[[Msg], Any]:
