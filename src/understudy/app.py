@@ -130,7 +130,8 @@ class Parts:
 
     async def measured(self) -> bytes:
         """Return the page for Prometheus."""
-        return self.metrics.page(await self.store.read(run_rows.active_by_status), await self.bus.depth())
+        active, waiting = await self.store.read(run_rows.active_by_status), await self.bus.depth()
+        return self.metrics.page(active, waiting, await self.bus.depth("files"), self.sandbox.live)
 
     async def wind_down(self) -> None:
         """Hand every run back and end the streams of those who follow: the server is about to stop."""
@@ -211,9 +212,17 @@ def _parts(settings: Settings, role: Role) -> Parts:
         name=name,
         lease_s=settings.lease_s,
         concurrency=settings.ingest_concurrency,
+        listener=metrics.file_ended,
     )
     worker = Worker(
-        store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency
+        store,
+        bus,
+        loop,
+        clock,
+        name=name,
+        lease_s=settings.lease_s,
+        concurrency=settings.worker_concurrency,
+        sessions=code if settings.bus_url is not None else None,
     )
     services = Services(
         store=store,

@@ -295,3 +295,8 @@ class ClosingWakesEveryone:
     async def test_it_may_be_closed_twice(self, bus: Bus) -> None:
         await bus.close()
         await bus.close()
+
+
+class RunsAreOffered:
+    async def test_to_nobody(self, bus: Bus) -> None:
+        assert not await bus.offer("thread_1", RUN)

@@ -44,6 +44,10 @@ class TestSignalsReachWhoListens(bus_contract.SignalsReachWhoListens):
     pass
 
 
+class TestRunsAreOffered(bus_contract.RunsAreOffered):
+    pass
+
+
 class TestClosingWakesEveryone(bus_contract.ClosingWakesEveryone):
     pass
 

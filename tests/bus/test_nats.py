@@ -62,6 +62,10 @@ class TestSignalsReachWhoListens(bus_contract.SignalsReachWhoListens):
     pass
 
 
+class TestRunsAreOffered(bus_contract.RunsAreOffered):
+    pass
+
+
 class TestClosingWakesEveryone(bus_contract.ClosingWakesEveryone):
     pass
 
@@ -115,6 +119,38 @@ async def test_a_signal_crosses(nats_server: Nats, bus: NatsBus, prefix: str) ->
     async with opened(nats_server.url, prefix) as other, other.signalled(RUN) as signal:
         await bus.signal(RUN)
         await asyncio.wait_for(signal.wait(), SOON_S)
+
+
+async def test_a_run_is_offered_to_who_keeps_its_thread(nats_server: Nats, bus: NatsBus, prefix: str) -> None:
+    asked: list[str] = []
+
+    async def take(job: str) -> bool:
+        asked.append(job)
+        return job == RUN
+
+    async with opened(nats_server.url, prefix) as other:
+        async with other.offered("thread_1", take):
+            assert await bus.offer("thread_1", RUN)
+            assert not await bus.offer("thread_1", "run_other")
+            assert not await bus.offer("thread_2", RUN)
+        began = time.monotonic()
+        assert not await bus.offer("thread_1", RUN)
+        assert time.monotonic() - began < 0.9, "nobody is waited for who is not there"
+    assert asked == [RUN, "run_other"]
+
+
+async def test_a_worker_that_hangs_is_not_waited_for(
+    nats_server: Nats, bus: NatsBus, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats, "OFFER_S", 0.1)
+    waiting = asyncio.Event()
+
+    async def hang(_: str) -> bool:
+        return await waiting.wait()
+
+    async with opened(nats_server.url, prefix) as other, other.offered("thread_1", hang):
+        assert not await bus.offer("thread_1", RUN)
+        waiting.set()
 
 
 async def test_clusters_on_one_nats_are_kept_apart(nats_server: Nats, bus: NatsBus) -> None:

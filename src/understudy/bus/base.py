@@ -3,7 +3,7 @@
 Nothing here is the truth: a lost job, event or signal costs time, never data (the sweeper and the rows mend it).
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -78,6 +78,17 @@ class Bus(Protocol):
 
     async def depth(self, work: Work = "runs") -> int:
         """Return how many jobs of a kind wait for a worker."""
+        ...
+
+    async def offer(self, thread_id: str, run_id: str) -> bool:
+        """Offer a run to who keeps something of its thread; True if it has made the run its own.
+
+        False soon where nobody does.
+        """
+        ...
+
+    def offered(self, thread_id: str, take: Callable[[str], Awaitable[bool]]) -> AbstractAsyncContextManager[None]:
+        """Be offered the runs of a thread for as long as the context lasts; `take` says whether a run is ours then."""
         ...
 
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:

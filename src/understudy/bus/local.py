@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import get_args
 from weakref import WeakSet, WeakValueDictionary
@@ -160,6 +160,13 @@ class LocalBus:
 
     async def taken(self, job: str, work: Work = "runs") -> None:
         """A job cannot be lost on its way here."""
+
+    async def offer(self, thread_id: str, run_id: str) -> bool:
+        """There is nobody else."""
+        return False
+
+    def offered(self, thread_id: str, take: Callable[[str], Awaitable[bool]]) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
         if not events:

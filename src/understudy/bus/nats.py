@@ -10,8 +10,8 @@ import logging
 import os
 import secrets
 import weakref
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 from nats.aio.client import Client
@@ -40,6 +40,8 @@ from understudy.protocol.events import BEGINNINGS, Event
 log = logging.getLogger(__name__)
 
 LOG_S = 1200.0
+OFFER_S = 1.0
+_TAKEN = b"taken"
 CONNECT_S = 30.0  # a start may coincide with a restart of NATS
 RECONNECT_EVERY_S = 0.25
 CLOSE_S = 3.0
@@ -117,6 +119,29 @@ class NatsBus:
 
     async def depth(self, work: Work = "runs") -> int:
         return await self._jobs.depth(work)
+
+    async def offer(self, thread_id: str, run_id: str) -> bool:
+        try:
+            answer = await self._client.request(f"{self._prefix}.offer.{thread_id}", run_id.encode(), timeout=OFFER_S)
+        except (NatsError, OSError, TimeoutError):
+            return False
+        return answer.data == _TAKEN
+
+    @asynccontextmanager
+    async def offered(self, thread_id: str, take: Callable[[str], Awaitable[bool]]) -> AsyncIterator[None]:
+        async def asked(message: Msg) -> None:
+            answer = _TAKEN if await take(message.data.decode()) else b""
+            with suppress(NatsError, OSError):
+                await message.respond(answer)
+
+        listening = await self._client.subscribe(f"{self._prefix}.offer.{thread_id}", cb=asked)
+        with suppress(NatsError, OSError, TimeoutError):
+            await self._client.flush(timeout=1)
+        try:
+            yield
+        finally:
+            with suppress(NatsError):
+                await listening.unsubscribe()
 
     # --- events ------------------------------------------------------------------------------------------------------
 
