@@ -279,6 +279,24 @@ async def test_a_long_log_is_read_in_batches(bus: NatsBus) -> None:
     assert found == sorted(found, key=lambda live: live.id)
 
 
+async def test_a_log_is_bounded_in_bytes(nats_server: Nats, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats, "LOG_BYTES", 10_000)
+    async with opened(nats_server.url, prefix) as bus:
+        place = await bus.subscribe_live(RUN)
+        ids = await bus.publish(RUN, 1, [CREATED])
+        events = [Event("thread.message.delta", f'{{"n":{number},"x":"{"x" * 100}"}}') for number in range(300)]
+        for event in events:
+            ids += await bus.publish(RUN, 1, [event])
+        await bus.publish("run_other", 1, [CREATED])
+        assert await bus.subscribe(RUN) is None
+        assert await bus.subscribe(RUN, ids[0]) is None
+        assert await bus.subscribe(RUN, ids[-2]) is not None
+        assert await bus.subscribe("run_other") is not None
+        kept = await bus._reader.since(f"{prefix}.run.{RUN}", 1)
+        assert 20 < len(kept) < 90, "between half of the bound and the bound"
+        assert [live.event for live in await read_all(place, 301)] == [CREATED, *events], "who followed heard of all"
+
+
 async def test_a_log_is_let_go_when_it_is_old(nats_server: Nats, prefix: str) -> None:
     async with opened(nats_server.url, prefix, log_s=1.0) as bus:
         [known] = await bus.publish(RUN, 1, [CREATED])

@@ -29,6 +29,7 @@ from understudy.bus.nats_log import (
     Follower,
     LogReader,
     Outbox,
+    Sizes,
     Stored,
     decoded,
     encoded,
@@ -40,6 +41,7 @@ from understudy.protocol.events import BEGINNINGS, Event
 log = logging.getLogger(__name__)
 
 LOG_S = 1200.0
+LOG_BYTES = 8 * 1024 * 1024
 OFFER_S = 1.0
 _TAKEN = b"taken"
 CONNECT_S = 30.0  # a start may coincide with a restart of NATS
@@ -60,11 +62,12 @@ class NatsBus:
     ) -> None:
         """`log_s`: how long an event is kept; `listener` hears every event that this process publishes."""
         self._url, self._prefix, self._log_s, self._listener = url, prefix, log_s, listener
-        jobs_stream, events_stream = nats_streams.names(prefix)
+        jobs_stream, self._events_stream = nats_streams.names(prefix)
+        self._sizes = Sizes(LOG_BYTES)
         self._client = Client()
         self._jobs = JobQueue(self._client, jobs_stream, prefix, self._mend)
         self._outbox = Outbox(f"{os.getpid():x}{secrets.token_hex(6)}")
-        self._reader = LogReader(events_stream)
+        self._reader = LogReader(self._events_stream)
         self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self._listeners = Listeners()
         self._generation = 0
@@ -148,10 +151,11 @@ class NatsBus:
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
         if not events:
             return []
-        sent = [
-            (await self._outbox.send(f"{self._prefix}.run.{run_id}", content), count)
-            for content, count in encoded(attempt, events, self._client.max_payload)
-        ]
+        sent = []
+        for content, count in encoded(attempt, events, self._client.max_payload):
+            sent.append((await self._outbox.send(f"{self._prefix}.run.{run_id}", content), count))
+            if (keep := self._sizes.added(run_id, len(content))) is not None:
+                await self._shorten(run_id, keep)
         if self._listener is not None:
             self._listener(run_id, events)
         if self._outbox.is_stuck or not self._client.is_connected:
@@ -166,6 +170,13 @@ class NatsBus:
             if place is not None
             for index in range(count)
         ]
+
+    async def _shorten(self, run_id: str, keep: int) -> None:
+        """Let the older part of a long log go. Who asks for its beginning then is told by the rows."""
+        try:
+            await self._jetstream().purge_stream(self._events_stream, subject=f"{self._prefix}.run.{run_id}", keep=keep)
+        except (NatsError, OSError, TimeoutError) as problem:
+            log.info("the log of run %s stays as long as it is: %s", run_id, _words(problem))
 
     async def subscribe(self, run_id: str, after: EventId | None = None) -> Subscription | None:
         try:
@@ -205,7 +216,7 @@ class NatsBus:
         subject = f"{self._prefix}.run.{run_id}"
         try:
             await asyncio.wait([await self._outbox.send(subject, b"")], timeout=PUBLISH_S)  # wakes, after what was told
-            await self._jetstream().purge_stream(nats_streams.names(self._prefix)[1], subject=subject)
+            await self._jetstream().purge_stream(self._events_stream, subject=subject)
         except (NatsError, OSError, TimeoutError) as problem:
             log.warning("the events of run %s stay until they are too old: %s", run_id, _words(problem))
 

@@ -33,6 +33,7 @@ KEEP_UNSENT_S = 15.0
 what it was sent (`nats_streams.DUPLICATES_S`), so that nothing sent again is stored twice."""
 UNSENT_BYTES = 32 * 1024 * 1024
 _HEAD_ROOM = 4096
+_RUNS_COUNTED = 5000
 
 
 def encoded(attempt: int, events: Sequence[Event], max_bytes: int) -> Iterator[tuple[bytes, int]]:
@@ -160,6 +161,24 @@ class Outbox:
         log.warning("events could not be told: NATS did not take them; their followers read the rows")
         if not message.stored.done():
             message.stored.set_result(None)
+
+
+class Sizes:
+    """How much this process has told of each run: what is beyond `most` bytes is to be let go, oldest first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._of_runs: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def added(self, run_id: str, size: int) -> int | None:
+        """Note a message; return how many of the run's are to be kept, if it has too many now."""
+        known, count = self._of_runs.pop(run_id, (0, 0))
+        known, count = known + size, count + 1
+        keep = None if known <= self._most or count == 1 else count // 2
+        self._of_runs[run_id] = (known, count) if keep is None else (known // 2, keep)
+        while len(self._of_runs) > _RUNS_COUNTED:
+            self._of_runs.popitem(last=False)
+        return keep
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
