@@ -61,6 +61,10 @@ class TestPassagesAreFoundByTheirTerms(search_contract.PassagesAreFoundByTheirTe
     pass
 
 
+class TestTheLikeliestAreAmongThoseProposed(search_contract.TheLikeliestAreAmongThoseProposed):
+    pass
+
+
 class TestPassagesAreFoundByTheirVectors(search_contract.PassagesAreFoundByTheirVectors):
     pass
 
