@@ -13,10 +13,10 @@ SEED ?= 4711
 ROUNDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo bench chaos test test-all test-fast lint format docs pins vendored model node browser sandbox clean
+.PHONY: help install demo bench bench-scaled chaos test test-all test-fast lint format docs pins vendored model node browser sandbox clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 install: .venv/runtime.stamp  ## set up .venv, so that .venv/bin/understudy serve works
 
@@ -42,6 +42,9 @@ test-fast: .venv/dev.stamp  ## the suite without the model and without other SDK
 
 bench: .venv/dev.stamp  ## how quick it is, in a table (about two minutes)
 	$(BIN)/python -m bench
+
+bench-scaled: .venv/dev.stamp  ## the same for servers and workers on PostgreSQL and NATS (about two minutes)
+	$(BIN)/python -m bench.scaled
 
 lint: .venv/dev.stamp  ## ruff, mypy, and oxlint for the page's modules
 	$(BIN)/ruff check

@@ -15,7 +15,8 @@ async def assistant(client: Client, model: str) -> str:
     return str((await client.call("POST", "/v1/assistants", {"model": model}))["id"])
 
 
-def _flow(assistant_id: str, **more: object) -> dict[str, object]:
+def flow(assistant_id: str, **more: object) -> dict[str, object]:
+    """Return the body of a request for a thread and its run."""
     thread = {"messages": [{"role": "user", "content": "Hello"}]}
     return {"assistant_id": assistant_id, "thread": thread, **more}
 
@@ -23,7 +24,7 @@ def _flow(assistant_id: str, **more: object) -> dict[str, object]:
 async def _delays(url: str, assistant_id: str) -> list[float]:
     """Stream one run; return how many ms each token was under way."""
     client, delays = Client(url), []
-    async for payload in client.stream("/v1/threads/runs", _flow(assistant_id, stream=True)):
+    async for payload in client.stream("/v1/threads/runs", flow(assistant_id, stream=True)):
         now = time.monotonic_ns()
         if b'"thread.message.delta"' in payload:
             sent = json.loads(payload)["delta"]["content"][0]["text"]["value"].split()
@@ -53,7 +54,7 @@ async def rate(url: str, clients: int, seconds: float) -> float:
     async def one() -> int:
         client, done = Client(url), 0
         while time.perf_counter() < until:
-            thread = (await client.call("POST", "/v1/threads", _flow(model)["thread"]))["id"]
+            thread = (await client.call("POST", "/v1/threads", flow(model)["thread"]))["id"]
             runs = f"/v1/threads/{thread}/runs"
             run = await client.call("POST", runs, {"assistant_id": model})
             run = await client.call("GET", f"{runs}/{run['id']}", headers=_POLL)

@@ -21,7 +21,7 @@ from understudy.sandbox.limits import Limits
 from understudy.sandbox.pool import PoolSize
 from understudy.storage.base import Store
 from understudy.storage.nearest import Nearest
-from understudy.storage.search import KeywordIndex
+from understudy.storage.search import KeywordIndex, VectorIndex
 from understudy.storage.search_sqlite import SqliteKeywords
 from understudy.storage.sqlite import SqliteStore, sqlite_path
 from understudy.topology import keeps_in_file
@@ -60,6 +60,16 @@ def keywords_of(settings: Settings) -> KeywordIndex:
     from understudy.storage.search_postgres import PostgresKeywords
 
     return PostgresKeywords()
+
+
+def vectors_of(settings: Settings) -> VectorIndex:
+    """Return the vector index of these settings' database."""
+    nearest = Nearest(int(settings.vector_memory_bytes))
+    if keeps_in_file(settings):
+        return nearest
+    from understudy.storage.pgvector import PostgresNearest
+
+    return PostgresNearest(nearest)
 
 
 def bus_of(settings: Settings, clock: SystemClock, metrics: Metrics) -> Bus:
@@ -103,8 +113,7 @@ def index_of(settings: Settings, store: Store, embedder: Embedder) -> Index:
     reranker = None
     if settings.rerank_url is not None:
         reranker = EndpointReranker(*_endpoint(settings, "rerank"))
-    nearest = Nearest(int(settings.vector_memory_bytes))
-    return Index(store, keywords_of(settings), nearest, embedder, reranker)
+    return Index(store, keywords_of(settings), vectors_of(settings), embedder, reranker)
 
 
 def _endpoint(settings: Settings, what: Literal["embeddings", "rerank"]) -> tuple[str, str | None, str]:

@@ -130,14 +130,16 @@ class Parts:
     providers: ModelRoutes
     workers: list[Worker | FileWorker]
     sweepers: list[Serving]
-    jails: Sequence[BubblewrapSandbox | ReaderJail]
+    sandbox: BubblewrapSandbox
+    reader_jail: ReaderJail
     children: Sequence[Callable[[], Awaitable[None]]]
     services: Services
     metrics: Metrics
 
     async def measured(self) -> bytes:
         """Return the page for Prometheus."""
-        return self.metrics.page(await self.store.read(run_rows.active_by_status), await self.bus.depth())
+        active, waiting = await self.store.read(run_rows.active_by_status), await self.bus.depth()
+        return self.metrics.page(active, waiting, await self.bus.depth("files"), self.sandbox.live)
 
     async def wind_down(self) -> None:
         """Hand every run back and end the streams of those who follow: the server is about to stop."""
@@ -221,9 +223,17 @@ def _parts(settings: Settings, role: Role) -> Parts:
         name=name,
         lease_s=settings.lease_s,
         concurrency=settings.ingest_concurrency,
+        listener=metrics.file_ended,
     )
     worker = Worker(
-        store, bus, loop, clock, name=name, lease_s=settings.lease_s, concurrency=settings.worker_concurrency
+        store,
+        bus,
+        loop,
+        clock,
+        name=name,
+        lease_s=settings.lease_s,
+        concurrency=settings.worker_concurrency,
+        sessions=code if settings.bus_url is not None else None,
     )
     services = Services(
         store=store,
@@ -262,7 +272,7 @@ def _parts(settings: Settings, role: Role) -> Parts:
         sweepers.append(Retention(store, clock, settings.delete_threads_after_days))
     children = [parsing.close, jail.aclose, index.aclose, sandbox.aclose]
     workers: list[Worker | FileWorker] = [] if role == "api" else [worker, file_worker]
-    return Parts(store, bus, providers, workers, sweepers, [sandbox, jail], children, services, metrics)
+    return Parts(store, bus, providers, workers, sweepers, sandbox, jail, children, services, metrics)
 
 
 def _keyring(settings: Settings, store: Store, clock: SystemClock) -> Keyring:
@@ -314,7 +324,7 @@ async def _release(parts: Parts) -> None:
 
 @asynccontextmanager
 async def _background(parts: Parts) -> AsyncIterator[None]:
-    for jail in parts.jails if parts.workers else ():
+    for jail in (parts.sandbox, parts.reader_jail) if parts.workers else ():
         jail.begin()
     working = [asyncio.create_task(worker.serve(), name=type(worker).__name__) for worker in parts.workers]
     sweeping = [asyncio.create_task(sweeper.serve(), name=type(sweeper).__name__) for sweeper in parts.sweepers]

@@ -15,7 +15,7 @@ from pathlib import Path
 from understudy import __version__, adapters
 from understudy.config import Settings
 from understudy.errors import ConfigurationError
-from understudy.storage import archive, folder, migrate
+from understudy.storage import archive, folder, migrate, pgvector
 from understudy.storage.base import Store
 from understudy.topology import keeps_in_file
 
@@ -93,6 +93,8 @@ async def _load(settings: Settings, store: Store, source: Path, made: Manifest, 
         done[name] += len(rows)
         say(f"{name}: {done[name]:,} of {made.tables[name]:,} rows")
     await store.write(archive.count_on)
+    while await store.write(pgvector.fill):
+        pass
     await _load_files(settings, source, say)
 
 

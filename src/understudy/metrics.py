@@ -43,6 +43,11 @@ class Metrics:
         self._write_s = Histogram(
             "understudy_database_write_seconds", "Group commits.", buckets=_WRITE_S, registry=kept
         )
+        self._file_s = Histogram(
+            "understudy_ingest_seconds", "Files that were read and indexed.", ["status"], buckets=_RUN_S, registry=kept
+        )
+        self._files = Gauge("understudy_ingest_queue_depth", "Files that wait for a worker.", registry=kept)
+        self._sessions = Gauge("understudy_sandbox_sessions", "Live sessions of this process.", registry=kept)
         self._active = Gauge("understudy_active_runs", "Runs that are not final, by status.", ["status"], registry=kept)
         self._queue = Gauge("understudy_queue_depth", "Runs that wait for a worker.", registry=kept)
 
@@ -66,6 +71,10 @@ class Metrics:
         """Note how long a group of changes took to be committed."""
         self._write_s.observe(seconds)
 
+    def file_ended(self, status: str, seconds: float) -> None:
+        """Note how a file of a vector store was taken in."""
+        self._file_s.labels(status).observe(seconds)
+
     def told(self, run_id: str, events: Sequence[Event]) -> None:
         """Read off a run's events how it goes."""
         for event in events:
@@ -77,9 +86,14 @@ class Metrics:
             elif event.name in RUN_ENDS:
                 self._ended(run_id, json.loads(event.data))
 
-    def page(self, active: Mapping[str, int], queue_depth: int) -> bytes:
-        """Return the page that Prometheus reads; `active` counts the runs that are not final."""
+    def page(self, active: Mapping[str, int], queue_depth: int, files: int = 0, sessions: int = 0) -> bytes:
+        """Return the page that Prometheus reads; `active` counts the runs that are not final, `files` those that wait.
+
+        `sessions` are those of the code interpreter in this process.
+        """
         self._queue.set(queue_depth)
+        self._files.set(files)
+        self._sessions.set(sessions)
         for status, count in active.items():
             self._active.labels(status).set(count)
         return generate_latest(self._registry)

@@ -237,6 +237,9 @@ class FakeSandbox:
     def warm(self) -> None:
         self.warmed += 1
 
+    def holds(self, key: str) -> bool:
+        return key in self.sessions and self.sessions[key].alive
+
     async def end(self, key: str) -> None:
         if ended := self.sessions.pop(key, None):
             ended.alive = False

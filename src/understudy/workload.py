@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -72,6 +72,17 @@ class Workload(Generic[Record]):
                 self.tasks.add(task)
                 task.add_done_callback(self._done)
             renewing.cancel()
+
+    async def begin(self, doing: Coroutine[Any, Any, None]) -> "asyncio.Future[None] | None":
+        """Work on what came another way than from the queue; None if there is no room."""
+        if self._stopping or self._slots.locked():
+            doing.close()
+            return None
+        await self._slots.acquire()
+        task = asyncio.ensure_future(doing)
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
 
     async def stop(self) -> None:
         """Have everything under way handed back, at once: whoever takes it over need not wait for leases to lapse."""

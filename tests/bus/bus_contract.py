@@ -78,6 +78,62 @@ class JobsGoToOneConsumerEach:
         await asyncio.wait_for(consumer, SOON_S)
 
 
+class NobodyWaitsForAll:
+    """Two lanes that take turns: whoever has many jobs waiting has the further ones behind."""
+
+    async def test_of_a_crowd(self, bus: Bus) -> None:
+        crowd = [f"run_crowd{number}" for number in range(200)]
+        for job in crowd:
+            await bus.enqueue(job, behind=True)
+        others = [f"run_other{number}" for number in range(5)]
+        jobs, order = bus.jobs(), []
+        for taken in range(len(crowd) + len(others)):
+            if taken == 50:
+                for job in others:
+                    await bus.enqueue(job)
+            order.append(await asyncio.wait_for(anext(jobs), SOON_S))
+            await bus.taken(order[-1])
+        await jobs.aclose()
+        assert [job for job in order if job in crowd] == crowd, "each lane in its order"
+        assert [job for job in order if job in others] == others
+        assert order.index(others[-1]) < 50 + 2 * len(others) + 2, "in turn with the crowd, not after it"
+
+    async def test_nor_the_crowd_for_the_others(self, bus: Bus) -> None:
+        jobs = bus.jobs()
+        for number in range(3):
+            await bus.enqueue(f"run_crowd{number}", behind=True)
+        order = []
+        for number in range(20):
+            await bus.enqueue(f"run_other{number}")
+            await bus.enqueue(f"run_more{number}")
+            order.append(await asyncio.wait_for(anext(jobs), SOON_S))
+            await bus.taken(order[-1])
+        await jobs.aclose()
+        assert {job for job in order[:8] if "crowd" in job} == {f"run_crowd{number}" for number in range(3)}
+
+    async def test_a_worker_without_room_keeps_no_job_from_others(self, bus: Bus) -> None:
+        """Both lanes were asked while there was nothing: what the second one answers must go to who has room."""
+        full, free = bus.jobs(), bus.jobs()
+        waiting = asyncio.ensure_future(anext(full))
+        await asyncio.sleep(AT_ONCE_S)
+        await bus.enqueue("run_1")
+        assert await asyncio.wait_for(waiting, SOON_S) == "run_1"
+        await bus.taken("run_1")
+        await bus.enqueue("run_2", behind=True)
+        await asyncio.sleep(AT_ONCE_S)
+        assert await asyncio.wait_for(anext(free), 1.0) == "run_2"
+        await bus.taken("run_2")
+        assert await bus.depth() == 0
+        await full.aclose()
+        await free.aclose()
+
+    async def test_all_are_counted(self, bus: Bus) -> None:
+        await bus.enqueue("run_1")
+        for number in range(4):
+            await bus.enqueue(f"run_crowd{number}", behind=True)
+        assert await bus.depth() == 5
+
+
 class KindsOfWorkAreApart:
     async def test_each_has_its_own_workers(self, bus: Bus) -> None:
         runs: asyncio.Queue[str] = asyncio.Queue()
@@ -239,3 +295,8 @@ class ClosingWakesEveryone:
     async def test_it_may_be_closed_twice(self, bus: Bus) -> None:
         await bus.close()
         await bus.close()
+
+
+class RunsAreOffered:
+    async def test_to_nobody(self, bus: Bus) -> None:
+        assert not await bus.offer("thread_1", RUN)

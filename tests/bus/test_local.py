@@ -111,10 +111,3 @@ async def test_a_log_that_somebody_follows_is_kept() -> None:
     await bus.publish("run_new", 1, [CREATED])
     await bus.publish(RUN, 1, [told(1)])
     assert [live.event for live in await read(place, 1)] == [told(1)]
-
-
-async def test_nobody_listens_any_more_after_the_context() -> None:
-    bus = LocalBus(FakeClock())
-    async with bus.signalled(RUN):
-        assert RUN in bus._signals
-    assert bus._signals == {}

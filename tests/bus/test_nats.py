@@ -23,10 +23,7 @@ from understudy.errors import ConfigurationError
 from understudy.protocol.events import Event
 
 # the client forgets a connection that broke without closing it
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*StreamWriter.__del__:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.slow,  # seconds of waiting each; some fail on a busy machine, and are still to be mended
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*StreamWriter.__del__:pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture
@@ -94,6 +91,38 @@ async def test_a_signal_crosses(nats_server: Nats, bus: NatsBus, prefix: str) ->
     async with opened(nats_server.url, prefix) as other, other.signalled(RUN) as signal:
         await bus.signal(RUN)
         await asyncio.wait_for(signal.wait(), SOON_S)
+
+
+async def test_a_run_is_offered_to_who_keeps_its_thread(nats_server: Nats, bus: NatsBus, prefix: str) -> None:
+    asked: list[str] = []
+
+    async def take(job: str) -> bool:
+        asked.append(job)
+        return job == RUN
+
+    async with opened(nats_server.url, prefix) as other:
+        async with other.offered("thread_1", take):
+            assert await bus.offer("thread_1", RUN)
+            assert not await bus.offer("thread_1", "run_other")
+            assert not await bus.offer("thread_2", RUN)
+        began = time.monotonic()
+        assert not await bus.offer("thread_1", RUN)
+        assert time.monotonic() - began < 0.9, "nobody is waited for who is not there"
+    assert asked == [RUN, "run_other"]
+
+
+async def test_a_worker_that_hangs_is_not_waited_for(
+    nats_server: Nats, bus: NatsBus, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats, "OFFER_S", 0.1)
+    waiting = asyncio.Event()
+
+    async def hang(_: str) -> bool:
+        return await waiting.wait()
+
+    async with opened(nats_server.url, prefix) as other, other.offered("thread_1", hang):
+        assert not await bus.offer("thread_1", RUN)
+        waiting.set()
 
 
 async def test_clusters_on_one_nats_are_kept_apart(nats_server: Nats, bus: NatsBus) -> None:
@@ -220,6 +249,24 @@ async def test_a_long_log_is_read_in_batches(bus: NatsBus) -> None:
         await bus.publish(RUN, 1, [CREATED if number == 0 else told(number)])
     found = await read(await bus.subscribe(RUN), nats_log.BATCH * 2 + 10)
     assert found == sorted(found, key=lambda live: live.id)
+
+
+async def test_a_log_is_bounded_in_bytes(nats_server: Nats, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats, "LOG_BYTES", 10_000)
+    async with opened(nats_server.url, prefix) as bus:
+        place = await bus.subscribe_live(RUN)
+        ids = await bus.publish(RUN, 1, [CREATED])
+        events = [Event("thread.message.delta", f'{{"n":{number},"x":"{"x" * 100}"}}') for number in range(300)]
+        for event in events:
+            ids += await bus.publish(RUN, 1, [event])
+        await bus.publish("run_other", 1, [CREATED])
+        assert await bus.subscribe(RUN) is None
+        assert await bus.subscribe(RUN, ids[0]) is None
+        assert await bus.subscribe(RUN, ids[-2]) is not None
+        assert await bus.subscribe("run_other") is not None
+        kept = await bus._reader.since(f"{prefix}.run.{RUN}", 1)
+        assert 20 < len(kept) < 90, "between half of the bound and the bound"
+        assert [live.event for live in await read_all(place, 301)] == [CREATED, *events], "who followed heard of all"
 
 
 async def test_a_log_is_let_go_when_it_is_old(nats_server: Nats, prefix: str) -> None:

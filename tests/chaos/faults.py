@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.harness.cable import Cable
@@ -27,23 +28,28 @@ FAULTS = {
 
 
 class Chaos:
-    """A cluster of its own (two servers, three workers, the third over a cable), and a seeded run of faults."""
+    """A cluster of its own (two servers, and workers, one of them over a cable), and a seeded run of faults."""
 
-    def __init__(self, folder: Path, model_url: str, seed: int, longest_s: float, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, model_url: str, seed: int, longest_s: float, workers: int = 3, **settings: str
+    ) -> None:
         """`longest_s` bounds how long anything hangs or is cut off."""
         self._dice = random.Random(seed)
         self._longest_s = longest_s
         self.postgres, self.nats = Postgres().start(), Nats().start()
         self.cable = Cable(self.nats.address)
         self.cluster = Cluster(self.postgres, self.nats, folder, model_url, **settings)
-        self.servers = [self.cluster.server(), self.cluster.server()]
-        self.workers = [self.cluster.worker(), self.cluster.worker()]
-        self.workers.append(self.cluster.worker(UNDERSTUDY_BUS_URL=self.cable.url))
+        begin = ThreadPoolExecutor().submit
+        servers = [begin(self.cluster.server) for _ in range(2)]
+        several = [begin(self.cluster.worker) for _ in range(workers - 1)]
+        several.append(begin(self.cluster.worker, UNDERSTUDY_BUS_URL=self.cable.url))
+        self.servers, self.workers = ([each.result() for each in some] for some in (servers, several))
         self.happened: Counter[str] = Counter()
         self._down: list[Server] = []
 
     def close(self) -> None:
         for process in self.cluster.processes:
+            process.kill()  # how they stop is not of interest here, and takes a while
             process.close()
         self.cable.cut()
         self.nats.close()

@@ -10,9 +10,6 @@ from tests.chaos.faults import Chaos
 from tests.harness.upstream import Upstream
 from tests.harness.wire import Wire
 
-_CALM_S = 5.0
-"""How long the clients go on after the last fault."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -39,11 +36,16 @@ def run(
     max_retries: int = 0,
     longest_s: float = 5.0,
     lease_s: float = 8.0,
+    workers: int = 3,
+    calm_s: float = 5.0,
 ) -> Outcome:
-    """Let so many faults strike a busy cluster; return what is there afterwards."""
+    """Let so many faults strike a busy cluster; return what is there afterwards.
+
+    `calm_s` is how long the clients go on after the last fault.
+    """
     upstream.brain = brain
     began = time.monotonic()
-    chaos = Chaos(folder, upstream.url, seed, longest_s, UNDERSTUDY_LEASE_S=str(lease_s))
+    chaos = Chaos(folder, upstream.url, seed, longest_s, workers, UNDERSTUDY_LEASE_S=str(lease_s))
     try:
         crowd = Clients([server.url for server in chaos.servers], clients, seed, max_retries)
         crowd.start()
@@ -51,7 +53,7 @@ def run(
         for _ in range(strikes):
             chaos.strike()
             time.sleep(1.0)
-        time.sleep(_CALM_S)
+        time.sleep(calm_s)
         crowd.stop()
         wire = Wire(chaos.servers[0].url)
         checker = Checker(wire, chaos.cluster.database, within_s=60 + 4 * lease_s)

@@ -15,7 +15,7 @@ from understudy.protocol.runs import CreateRun
 
 async def test_beyond_its_bound_the_queue_takes_no_more(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LOOK_EVERY_S", 0)
-    backlog = Backlog(house.bus, 2)
+    backlog = Backlog(house.store, house.bus, 2)
     for _ in range(2):
         await backlog.refuse_if_full()
         await house.start()
@@ -40,7 +40,30 @@ async def test_a_run_that_is_refused_leaves_nothing(house: House, monkeypatch: p
 
 async def test_it_is_not_counted_for_every_run(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
-        backlog = Backlog(house.bus, 1)
+        backlog = Backlog(house.store, house.bus, 1)
         await backlog.refuse_if_full()
         await house.start()
         await backlog.refuse_if_full()
+
+
+async def test_a_projects_further_runs_go_behind_as_long_as_many_wait(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LOOK_EVERY_S", 0)
+    backlog = Backlog(house.store, house.bus, 1000)
+    waiting = []
+    for _ in range(limits.AHEAD + 1):
+        assert not await backlog.goes_behind("proj_other")
+        waiting.append(await house.start())
+    assert await backlog.goes_behind(PROJECT)
+    assert not await backlog.goes_behind("proj_other")
+    house.work()
+    for started in waiting:
+        await house.rest(started)
+    assert not await backlog.goes_behind(PROJECT)
+
+
+async def test_what_began_since_the_last_look_counts_too(house: House) -> None:
+    backlog = Backlog(house.store, house.bus, 1000)
+    assert [await backlog.goes_behind(PROJECT) for _ in range(limits.AHEAD + 2)] == [False] * limits.AHEAD + [True] * 2
+    assert not await backlog.goes_behind("proj_other")

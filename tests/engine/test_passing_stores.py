@@ -112,9 +112,9 @@ async def test_a_thread_is_given_another_store_later(house: House) -> None:
 async def test_a_retry_makes_no_second_store(house: House) -> None:
     thread_id = await house.thread()
     changes = ModifyThread.model_validate({"tool_resources": described()})
-    first = Post(PROJECT, "fingerprint")
+    first = Post(PROJECT, "f1" * 32)
     made = await house.conversations.modify_thread(PROJECT, thread_id, changes, Once(house.clock, first))
-    again = Post(PROJECT, "fingerprint", retry=1, looks_back=True)
+    again = Post(PROJECT, "f1" * 32, retry=1, looks_back=True)
     with pytest.raises(Exception, match="answered before"):
         await house.conversations.modify_thread(PROJECT, thread_id, changes, Once(house.clock, again))
     assert store_ids(await thread_of(house, thread_id)) == store_ids(made)

@@ -1,12 +1,13 @@
 """Leases: who works on a run, who takes it over, and that nobody writes over his successor."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 
 import pytest
 from tests.engine.house import HAPPY_PATH, LEASE_S, SOON_S, House, bodies, function, names, speaking_run, text
-from tests.storage.builders import NOW
+from tests.storage.builders import NOW, PROJECT
 
 from understudy.bus.base import LiveEvent
 from understudy.bus.local import LocalBus
@@ -16,7 +17,8 @@ from understudy.engine.worker import Worker
 from understudy.inference.base import TextDelta, ToolCallDelta
 from understudy.storage import messages, steps
 from understudy.storage.runs import RunRecord
-from understudy.testing import call, say
+from understudy.testing import FakeSandbox, call, say
+from understudy.tools.code_interpreter import CodeInterpreter
 
 
 class Deaf(LocalBus):
@@ -300,3 +302,82 @@ async def test_new_runs_are_begun_one_a_turn_however_many_wait(house: House) -> 
         await asyncio.sleep(0)
     assert len(bus.begun) == 5
     assert len(set(bus.begun)) == 5
+
+
+# --- sessions that belong to a worker --------------------------------------------------------------------------------
+
+
+class Offering(LocalBus):
+    """A bus within one process that carries offers all the same."""
+
+    taker: Callable[[str], Awaitable[bool]] | None = None
+
+    async def offer(self, thread_id: str, run_id: str) -> bool:
+        return self.taker is not None and await self.taker(run_id)
+
+
+class Kept:
+    """The sessions of one worker."""
+
+    def __init__(self, *threads: str) -> None:
+        self.threads = set(threads)
+
+    def holds(self, project: str, thread_id: str) -> bool:
+        return thread_id in self.threads
+
+    async def forget(self, project: str, thread_id: str) -> None:
+        self.threads.discard(thread_id)
+
+
+@pytest.fixture
+async def offered(house: House) -> tuple[RunRecord, Worker, Worker, Kept]:
+    """A run that may run code, the worker that has its session, the one that got its job, and what the first has."""
+    house.toolbox["code_interpreter"] = CodeInterpreter(FakeSandbox(), shelf=None)  # type: ignore[arg-type]  # no files
+    house.model.turns = [[asyncio.Event()]]
+    started = await house.start(tools=[{"type": "code_interpreter"}])
+    run, bus = await house.run(started.run.id), Offering(house.clock)
+    holder, other, kept = house.worker("holder", 1, bus), house.worker("other", 8, bus), Kept(started.run.thread_id)
+    holder._sessions, other._sessions = kept, Kept()
+    bus.taker = partial(holder._take_offered, of=(PROJECT, run.thread_id), sessions=kept)
+    return run, holder, other, kept
+
+
+async def test_a_run_goes_to_the_worker_that_has_its_session(
+    house: House, offered: tuple[RunRecord, Worker, Worker, Kept]
+) -> None:
+    run, holder, other, kept = offered
+    assert await other._own(run.id) is None
+    held = await house.run(run.id)
+    assert (held.status, held.worker, held.attempt) == ("in_progress", "holder", 1)
+    assert kept.threads == {run.thread_id}
+    await holder.stop()
+
+
+async def test_where_that_one_has_no_room_its_session_is_out_of_date(
+    house: House, offered: tuple[RunRecord, Worker, Worker, Kept]
+) -> None:
+    run, holder, other, kept = offered
+    await holder._load._slots.acquire()
+    claimed = await other._own(run.id)
+    assert claimed is not None
+    assert claimed.run.worker == "other"
+    assert kept.threads == set()
+
+
+async def test_an_offer_that_comes_late_changes_nothing(
+    house: House, offered: tuple[RunRecord, Worker, Worker, Kept]
+) -> None:
+    run, holder, other, kept = offered
+    await house.store.write(lambda connection: other._claim(connection, run.id))
+    before = await house.run(run.id)
+    assert not await holder._take_offered(run.id, (PROJECT, run.thread_id), kept)
+    assert await house.run(run.id) == before
+    assert kept.threads == set()
+
+
+async def test_a_worker_without_sessions_asks_nobody(
+    house: House, offered: tuple[RunRecord, Worker, Worker, Kept]
+) -> None:
+    run, _, other, _ = offered
+    other._sessions = None
+    assert await other._own(run.id) is not None

@@ -186,7 +186,8 @@ def test_a_client_that_leaves_midway_leaves_nothing(server: Server, wire: Wire) 
 
 
 def folder(server: Server) -> set[str]:
-    there = server.data_dir / "files"
+    url = server.environment.get("UNDERSTUDY_FILES_URL")
+    there = Path(urlsplit(url).path) if url else server.data_dir / "files"
     return {file.name for file in there.iterdir()} if there.exists() else set()
 
 

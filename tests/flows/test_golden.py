@@ -89,7 +89,7 @@ def test_failure_in_mid_stream(book: Transcript, upstream: Upstream) -> None:
 
 
 def test_expiry_while_waiting(make_server: MakeServer, upstream: Upstream) -> None:
-    book = Transcript(make_server(UNDERSTUDY_RUN_EXPIRY_S="1").wire())
+    book = Transcript(make_server(UNDERSTUDY_RUN_EXPIRY_S="3").wire())
     body, runs = begin(book, *WEATHER)
     waiting = run_of(book.stream(runs, body))
     book.settle(waiting, "expired")

@@ -50,6 +50,8 @@ def test_runs_tokens_and_requests_are_counted(make_server: MakeServer, upstream:
     assert value(seen, "http_requests_total", method="other", route="none", status="404") == 1
     assert value(seen, "database_write_seconds_count") > 10
     assert value(seen, "queue_depth") == 0
+    assert value(seen, "ingest_queue_depth") == 0
+    assert value(seen, "sandbox_sessions") == 0
 
 
 def test_what_is_under_way_is_seen(make_server: MakeServer, upstream: Upstream) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.harness.nats import Nats
 from tests.harness.postgres import Postgres
@@ -79,6 +80,9 @@ def test_from_sqlite_to_postgresql_and_back(
     assert "--resume goes on" in refused.stderr
     said = command(second.environment, "import", "--resume", str(tmp_path / "archive"))
     assert said.returncode == 0, said.stderr
+    with psycopg.connect(url) as connection:
+        blocks, rows = "SELECT sum(length(chunk_keys) / 8) FROM vector_blocks", "SELECT count(*) FROM chunk_vectors"
+        assert connection.execute(rows).fetchone() == connection.execute(blocks).fetchone() != (0,)
     wire = second.start().wire()
     assert shown(wire, paths) == expected
     assert [each["file_id"] for each in searched(wire, paths)] == [each["file_id"] for each in found]

@@ -3,7 +3,7 @@
 Nothing here is the truth: a lost job, event or signal costs time, never data (the sweeper and the rows mend it).
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -60,8 +60,12 @@ class Bus(Protocol):
         """Say what is wrong with the bus; None if it is well."""
         ...
 
-    async def enqueue(self, job: str, work: Work = "runs") -> None:
-        """Put a job where some worker will take it: a run's id, or a store's id and a file's with a slash between."""
+    async def enqueue(self, job: str, work: Work = "runs", *, behind: bool = False) -> None:
+        """Put a job where some worker will take it: a run's id, or a store's id and a file's with a slash between.
+
+        There are two lanes, which workers take from in turn. A job of a project that has many waiting already goes into
+        the one `behind`, so that those of others need not wait for all of these.
+        """
         ...
 
     def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
@@ -74,6 +78,17 @@ class Bus(Protocol):
 
     async def depth(self, work: Work = "runs") -> int:
         """Return how many jobs of a kind wait for a worker."""
+        ...
+
+    async def offer(self, thread_id: str, run_id: str) -> bool:
+        """Offer a run to who keeps something of its thread; True if it has made the run its own.
+
+        False soon where nobody does.
+        """
+        ...
+
+    def offered(self, thread_id: str, take: Callable[[str], Awaitable[bool]]) -> AbstractAsyncContextManager[None]:
+        """Be offered the runs of a thread for as long as the context lasts; `take` says whether a run is ours then."""
         ...
 
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:

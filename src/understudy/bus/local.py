@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import get_args
 from weakref import WeakSet, WeakValueDictionary
 
 from understudy.bus.base import EventId, LiveEvent, Subscription, Work
+from understudy.bus.signals import Listeners
 from understudy.ids import Clock, SystemClock
 from understudy.protocol.events import BEGINNINGS, Event
 
@@ -91,31 +92,39 @@ class _Follower:
 
 
 class _Jobs:
-    """What waits to be done, each job once."""
+    """What waits to be done, each job once, in two lanes that take turns."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._lanes: tuple[deque[str], deque[str]] = (deque(), deque())
+        self._behind_is_next = False
         self._waiting: set[str] = set()
+        self._there = asyncio.Semaphore(0)
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, job: str) -> None:
+    def put(self, job: str, *, behind: bool) -> None:
         if job not in self._waiting:
             self._waiting.add(job)
-            self._queue.put_nowait(job)
+            self._lanes[behind].append(job)
+            self._there.release()
 
     async def take(self) -> str | None:
         """Wait for a job; None once there will be no more."""
-        job = await self._queue.get()
-        if job is None:
-            self.close()  # for whoever else listens
-        else:
-            self._waiting.discard(job)
+        await self._there.acquire()
+        if self._closed:
+            self._there.release()  # for whoever else listens
+            return None
+        behind = bool(self._lanes[1]) and (self._behind_is_next or not self._lanes[0])
+        self._behind_is_next = not behind
+        job = self._lanes[behind].popleft()
+        self._waiting.discard(job)
         return job
 
     def close(self) -> None:
-        self._queue.put_nowait(None)
+        self._closed = True
+        self._there.release()
 
 
 class LocalBus:
@@ -142,7 +151,7 @@ class LocalBus:
         self._size = 0
         self._bound_at: float = ALL_LOGS_BYTES
         self._awaited: WeakValueDictionary[str, _Log] = WeakValueDictionary()  # nothing told yet: their followers' own
-        self._signals: dict[str, set[asyncio.Event]] = {}
+        self._listeners = Listeners()
         self._closed = False
         self._sweep_at = 0.0
 
@@ -155,8 +164,8 @@ class LocalBus:
     async def depth(self, work: Work = "runs") -> int:
         return len(self._jobs[work])
 
-    async def enqueue(self, job: str, work: Work = "runs") -> None:
-        self._jobs[work].put(job)
+    async def enqueue(self, job: str, work: Work = "runs", *, behind: bool = False) -> None:
+        self._jobs[work].put(job, behind=behind)
 
     async def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
         while not self._closed and (job := await self._jobs[work].take()) is not None:
@@ -164,6 +173,13 @@ class LocalBus:
 
     async def taken(self, job: str, work: Work = "runs") -> None:
         """A job cannot be lost on its way here."""
+
+    async def offer(self, thread_id: str, run_id: str) -> bool:
+        """There is nobody else."""
+        return False
+
+    def offered(self, thread_id: str, take: Callable[[str], Awaitable[bool]]) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
         if not events:
@@ -203,20 +219,10 @@ class LocalBus:
             awaited.wake()
 
     async def signal(self, row: str) -> None:
-        for listener in self._signals.get(row, ()):
-            listener.set()
+        self._listeners.tell(row)
 
-    @asynccontextmanager
-    async def signalled(self, row: str) -> AsyncIterator[asyncio.Event]:
-        listener = asyncio.Event()
-        listeners = self._signals.setdefault(row, set())
-        listeners.add(listener)
-        try:
-            yield listener
-        finally:
-            listeners.discard(listener)
-            if not listeners:
-                self._signals.pop(row, None)
+    def signalled(self, row: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._listeners.listening(row)
 
     async def close(self) -> None:
         self._closed = True

@@ -1,49 +1,52 @@
 """The bus of many machines: NATS JetStream for jobs and events, plain NATS for signals.
 
-Jobs lie in a work queue, one message for a run at most; one that is taken and not confirmed comes again. Events lie in
-a stream bounded in age and bytes (`nats_log`). While NATS is away, events wait for a moment and then are let go: the
-rows are the truth, and followers look at them.
+Jobs lie in a work queue, one message for a run at most; one that is taken and not confirmed comes again (`nats_jobs`).
+Events lie in a stream bounded in age and bytes (`nats_log`). While NATS is away, events wait for a moment and then are
+let go: the rows are the truth, and followers look at them.
 """
 
 import asyncio
-import json
 import logging
 import os
 import secrets
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.errors import APIError, BadRequestError
+from nats.js.errors import APIError
 
 from understudy.bus import nats_streams
 from understudy.bus.base import EventId, LiveEvent, Subscription, Work
+from understudy.bus.nats_jobs import PUBLISH_S, JobQueue
 from understudy.bus.nats_log import (
     ANSWER_S,
     EVENTS_PER_MESSAGE,
     Follower,
     LogReader,
     Outbox,
+    Sizes,
     Stored,
     decoded,
     encoded,
 )
+from understudy.bus.signals import Listeners
 from understudy.errors import ConfigurationError
 from understudy.protocol.events import BEGINNINGS, Event
 
 log = logging.getLogger(__name__)
 
 LOG_S = 1200.0
-PUBLISH_S = 1.0
-ASK_S = 10.0
+LOG_BYTES = 8 * 1024 * 1024
+OFFER_S = 1.0
+_TAKEN = b"taken"
 CONNECT_S = 30.0  # a start may coincide with a restart of NATS
 RECONNECT_EVERY_S = 0.25
-_WAITS_ALREADY = 10077
+CLOSE_S = 3.0
 
 
 class NatsBus:
@@ -59,16 +62,16 @@ class NatsBus:
     ) -> None:
         """`log_s`: how long an event is kept; `listener` hears every event that this process publishes."""
         self._url, self._prefix, self._log_s, self._listener = url, prefix, log_s, listener
-        self._jobs_stream, self._events_stream = nats_streams.names(prefix)
+        jobs_stream, self._events_stream = nats_streams.names(prefix)
+        self._sizes = Sizes(LOG_BYTES)
         self._client = Client()
+        self._jobs = JobQueue(self._client, jobs_stream, prefix, self._mend)
         self._outbox = Outbox(f"{os.getpid():x}{secrets.token_hex(6)}")
         self._reader = LogReader(self._events_stream)
         self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
-        self._signals: dict[str, set[asyncio.Event]] = {}
-        self._taken: dict[tuple[Work, str], Msg] = {}
+        self._listeners = Listeners()
         self._generation = 0
-        self._closed = asyncio.Event()
-        self._back = asyncio.Event()
+        self._closed = False
         self._keeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -96,9 +99,10 @@ class NatsBus:
         self._keeping = asyncio.create_task(self._keep_sending(), name="outbox")
 
     async def close(self) -> None:
-        if self._closed.is_set():
+        if self._closed:
             return
-        self._closed.set()
+        self._closed = True
+        self._jobs.close()
         for follower in list(self._followers):
             follower.end()
         if self._keeping is not None:
@@ -107,81 +111,51 @@ class NatsBus:
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
-    async def enqueue(self, job: str, work: Work = "runs") -> None:
-        subject = f"{self._prefix}.jobs.{work}.{job}"
-        try:
-            await self._jetstream().publish(subject, timeout=PUBLISH_S)
-        except BadRequestError as refused:
-            if refused.err_code != _WAITS_ALREADY:
-                raise
-        except (NatsError, OSError, TimeoutError) as problem:
-            log.warning("%s could not be enqueued; the sweeper will. %s", job, _words(problem))
+    async def enqueue(self, job: str, work: Work = "runs", *, behind: bool = False) -> None:
+        await self._jobs.enqueue(job, work, behind=behind)
 
-    async def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
-        arriving: asyncio.Queue[Msg] = asyncio.Queue()
-        inbox = self._client.new_inbox()
-        listening = await self._client.subscribe(inbox, cb=arriving.put)
+    def jobs(self, work: Work = "runs") -> AsyncGenerator[str, None]:
+        return self._jobs.jobs(work)
+
+    async def taken(self, job: str, work: Work = "runs") -> None:
+        await self._jobs.taken(job, work)
+
+    async def depth(self, work: Work = "runs") -> int:
+        return await self._jobs.depth(work)
+
+    async def offer(self, thread_id: str, run_id: str) -> bool:
         try:
-            while (message := await self._next_job(work, inbox, arriving)) is not None:
-                job = message.subject.rpartition(".")[2]
-                self._taken[work, job] = message
-                yield job
+            answer = await self._client.request(f"{self._prefix}.offer.{thread_id}", run_id.encode(), timeout=OFFER_S)
+        except (NatsError, OSError, TimeoutError):
+            return False
+        return answer.data == _TAKEN
+
+    @asynccontextmanager
+    async def offered(self, thread_id: str, take: Callable[[str], Awaitable[bool]]) -> AsyncIterator[None]:
+        async def asked(message: Msg) -> None:
+            answer = _TAKEN if await take(message.data.decode()) else b""
+            with suppress(NatsError, OSError):
+                await message.respond(answer)
+
+        listening = await self._client.subscribe(f"{self._prefix}.offer.{thread_id}", cb=asked)
+        with suppress(NatsError, OSError, TimeoutError):
+            await self._client.flush(timeout=1)
+        try:
+            yield
         finally:
             with suppress(NatsError):
                 await listening.unsubscribe()
-
-    async def _next_job(self, work: Work, inbox: str, arriving: "asyncio.Queue[Msg]") -> Msg | None:
-        """Ask for a job until one comes; None once the bus is closed."""
-        request = f"$JS.API.CONSUMER.MSG.NEXT.{self._jobs_stream}.{work}"
-        wanted = json.dumps({"batch": 1, "expires": int(ASK_S * 1e9)}).encode()
-        while not self._closed.is_set():
-            self._back.clear()
-            with suppress(NatsError, OSError):
-                await self._client.publish(request, wanted, inbox)
-            answer = await self._first(arriving, ASK_S + 1)
-            if answer is None:
-                continue
-            if answer.reply and not (answer.headers or {}).get("Status"):
-                return answer
-            if (answer.headers or {}).get("Status") != "408":  # 408: nothing to do. Else the stream may be gone
-                await self._mend()
-        return None
-
-    async def _first(self, arriving: "asyncio.Queue[Msg]", timeout_s: float) -> Msg | None:
-        """Wait for an answer; stop when the bus is closed, or was away: what was asked before is forgotten then."""
-        waits = [asyncio.ensure_future(wait) for wait in (arriving.get(), self._closed.wait(), self._back.wait())]
-        try:
-            await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            return waits[0].result() if waits[0].done() else None  # type: ignore[return-value]  # the queue's
-        finally:
-            for wait in waits:
-                wait.cancel()
-
-    async def taken(self, job: str, work: Work = "runs") -> None:
-        message = self._taken.pop((work, job), None)
-        if message is None:
-            return
-        try:
-            await self._client.request(message.reply, b"+ACK", timeout=PUBLISH_S)
-        except (NatsError, OSError, TimeoutError):
-            log.info("%s could not be confirmed as taken: it will come again, and be of no use", job)
-
-    async def depth(self, work: Work = "runs") -> int:
-        try:
-            found = await self._jetstream().consumer_info(self._jobs_stream, work)
-        except (NatsError, OSError, TimeoutError):
-            return 0
-        return (found.num_pending or 0) + (found.num_ack_pending or 0)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
     async def publish(self, run_id: str, attempt: int, events: Sequence[Event]) -> list[EventId]:
         if not events:
             return []
-        sent = [
-            (await self._outbox.send(f"{self._prefix}.run.{run_id}", content), count)
-            for content, count in encoded(attempt, events, self._client.max_payload)
-        ]
+        sent = []
+        for content, count in encoded(attempt, events, self._client.max_payload):
+            sent.append((await self._outbox.send(f"{self._prefix}.run.{run_id}", content), count))
+            if (keep := self._sizes.added(run_id, len(content))) is not None:
+                await self._shorten(run_id, keep)
         if self._listener is not None:
             self._listener(run_id, events)
         if self._outbox.is_stuck or not self._client.is_connected:
@@ -196,6 +170,13 @@ class NatsBus:
             if place is not None
             for index in range(count)
         ]
+
+    async def _shorten(self, run_id: str, keep: int) -> None:
+        """Let the older part of a long log go. Who asks for its beginning then is told by the rows."""
+        try:
+            await self._jetstream().purge_stream(self._events_stream, subject=f"{self._prefix}.run.{run_id}", keep=keep)
+        except (NatsError, OSError, TimeoutError) as problem:
+            log.info("the log of run %s stays as long as it is: %s", run_id, _words(problem))
 
     async def subscribe(self, run_id: str, after: EventId | None = None) -> Subscription | None:
         try:
@@ -241,7 +222,7 @@ class NatsBus:
 
     async def _follower(self, run_id: str) -> Follower:
         follower = Follower(f"{self._prefix}.run.{run_id}", self._reader, lambda: self._generation)
-        if self._closed.is_set():
+        if self._closed:
             follower.end()
             return follower
         self._followers.add(follower)
@@ -261,21 +242,11 @@ class NatsBus:
                 "%s could not be signalled; whoever watches it will notice by its row. %s", row, _words(problem)
             )
 
-    @asynccontextmanager
-    async def signalled(self, row: str) -> AsyncIterator[asyncio.Event]:
-        listener = asyncio.Event()
-        listeners = self._signals.setdefault(row, set())
-        listeners.add(listener)
-        try:
-            yield listener
-        finally:
-            listeners.discard(listener)
-            if not listeners:
-                self._signals.pop(row, None)
+    def signalled(self, row: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._listeners.listening(row)
 
     async def _signalled(self, message: Msg) -> None:
-        for listener in self._signals.get(message.subject.rpartition(".")[2], ()):
-            listener.set()
+        self._listeners.tell(message.subject.rpartition(".")[2])
 
     # --- the connection ----------------------------------------------------------------------------------------------
 
@@ -299,14 +270,14 @@ class NatsBus:
             await asyncio.sleep(RECONNECT_EVERY_S)
 
     async def _lost(self) -> None:
-        if not self._closed.is_set():
+        if not self._closed:
             log.warning("the connection to NATS is lost; trying on")
 
     async def _found(self) -> None:
         log.info("the connection to NATS is back")
         await self._mend()
         self._generation += 1
-        self._back.set()
+        self._jobs.begin_anew()
         await self._outbox.send_again(0)
         for follower in list(self._followers):
             follower.woken.set()
@@ -321,7 +292,7 @@ class NatsBus:
 
     async def _disconnect(self) -> None:
         with suppress(Exception):  # whatever state it is in: it is not needed any more
-            await asyncio.wait_for(self._client.close(), PUBLISH_S)
+            await asyncio.wait_for(self._client.close(), CLOSE_S)
 
 
 def _hearing(place: "weakref.ref[Follower]") -> Callable[[Msg], Any]:

@@ -33,6 +33,7 @@ KEEP_UNSENT_S = 15.0
 what it was sent (`nats_streams.DUPLICATES_S`), so that nothing sent again is stored twice."""
 UNSENT_BYTES = 32 * 1024 * 1024
 _HEAD_ROOM = 4096
+_RUNS_COUNTED = 5000
 
 
 def encoded(attempt: int, events: Sequence[Event], max_bytes: int) -> Iterator[tuple[bytes, int]]:
@@ -162,6 +163,24 @@ class Outbox:
             message.stored.set_result(None)
 
 
+class Sizes:
+    """How much this process has told of each run: what is beyond `most` bytes is to be let go, oldest first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._of_runs: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def added(self, run_id: str, size: int) -> int | None:
+        """Note a message; return how many of the run's are to be kept, if it has too many now."""
+        known, count = self._of_runs.pop(run_id, (0, 0))
+        known, count = known + size, count + 1
+        keep = None if known <= self._most or count == 1 else count // 2
+        self._of_runs[run_id] = (known, count) if keep is None else (known // 2, keep)
+        while len(self._of_runs) > _RUNS_COUNTED:
+            self._of_runs.popitem(last=False)
+        return keep
+
+
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
@@ -246,7 +265,8 @@ class Follower:
     ready: deque[LiveEvent] = field(default_factory=deque)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
-    _missed: bool = False
+    _heard_of: int = 0
+    """The newest place that was heard of: beyond `last` while there is something to fetch."""
     _seen_generation: int = 0
 
     def __post_init__(self) -> None:
@@ -268,9 +288,8 @@ class Follower:
         """Take a message in; `before` is the place of the run's message before it, where that is known."""
         if stored.sequence <= self.last:
             return
-        if before is not None and before > self.last:
-            self._missed = True  # it is fetched, with what was missed, in order
-        if not self._missed:
+        self._heard_of = max(self._heard_of, stored.sequence)
+        if before is None or before <= self.last:  # else it is fetched, with what was missed, in order
             self.last = stored.sequence
             self.ready.extend(decoded(stored.sequence, stored.content))
         self.woken.set()  # also by what holds no event: the log is let go
@@ -281,13 +300,15 @@ class Follower:
         self.woken.set()
 
     async def _catch_up(self) -> None:
-        generation = self.generation()
-        if generation == self._seen_generation and not self._missed:
-            return
-        try:
-            missed = await self.reader.since(self.subject, self.last + 1)
-        except (NatsError, OSError, TimeoutError):
-            return  # tried again at the next look
-        self._missed, self._seen_generation = False, generation
-        for stored in missed:
-            self.take(stored)
+        """Fetch what was missed, and what was told while it was fetched."""
+        while not self.ready and (self._heard_of > self.last or self._seen_generation != self.generation()):
+            generation = self.generation()
+            try:
+                missed = await self.reader.since(self.subject, self.last + 1)
+            except (NatsError, OSError, TimeoutError):
+                return  # tried again at the next look
+            self._seen_generation = generation
+            if not missed:
+                return
+            for stored in missed:
+                self.take(stored)

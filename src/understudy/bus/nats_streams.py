@@ -21,6 +21,16 @@ def names(prefix: str) -> tuple[str, str]:
     return f"{prefix}_jobs".upper(), f"{prefix}_events".upper()
 
 
+def lanes_of(work: Work) -> tuple[str, str]:
+    """Return the names of a kind's consumers: of the jobs that go ahead, and of those that go behind."""
+    return work, f"{work}_behind"
+
+
+def lane_of(work: Work, *, behind: bool) -> str:
+    """Return the name of a job's consumer, which is in its subject too."""
+    return lanes_of(work)[behind]
+
+
 async def make(manager: JetStreamContext, prefix: str, log_s: float) -> None:
     """Make what is missing, and change what is otherwise. `log_s`: how long an event is kept."""
     for stream in (_jobs(prefix), _events(prefix, log_s)):
@@ -28,10 +38,10 @@ async def make(manager: JetStreamContext, prefix: str, log_s: float) -> None:
             await manager.add_stream(stream)
         except BadRequestError:  # it is there, with other settings
             await manager.update_stream(stream)
-    for work in get_args(Work):
+    for lane in (lane for work in get_args(Work) for lane in lanes_of(work)):
         consumer = ConsumerConfig(
-            durable_name=work,
-            filter_subject=f"{prefix}.jobs.{work}.*",
+            durable_name=lane,
+            filter_subject=f"{prefix}.jobs.{lane}.*",
             ack_wait=TAKE_S,
             max_ack_pending=100_000,
             max_waiting=10_000,
@@ -40,7 +50,7 @@ async def make(manager: JetStreamContext, prefix: str, log_s: float) -> None:
 
 
 def _jobs(prefix: str) -> StreamConfig:
-    """A job waits once, however often it is enqueued. Each kind has a consumer of its name."""
+    """A job waits once in its lane, however often it is enqueued. Each lane has a consumer of its name."""
     return StreamConfig(
         name=names(prefix)[0],
         subjects=[f"{prefix}.jobs.>"],

@@ -4,6 +4,7 @@ Both are looked at where a run starts, in the transaction that starts it: two th
 last. A run that has started goes on to its end.
 """
 
+from collections import Counter
 from time import monotonic
 
 from sqlalchemy import Connection
@@ -12,11 +13,14 @@ from understudy.bus.base import Bus
 from understudy.errors import TooManyRequests
 from understudy.storage import daily_tokens, runs
 from understudy.storage.api_keys import Limits
+from understudy.storage.base import Store
 from understudy.storage.rows import lock_project
 
 RUN_PATIENCE_S = 1
 QUEUE_PATIENCE_S = 5
 LOOK_EVERY_S = 0.5
+AHEAD = 8
+"""How many waiting runs of a project go ahead of the further ones of any project."""
 FULL = "The server is currently overloaded: {waiting} runs wait to be worked on. Please try again in {time}."
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
 
@@ -35,22 +39,42 @@ def refuse_beyond(connection: Connection, project: str, limits: Limits, now: flo
 
 
 class Backlog:
-    """Refuses what would only lengthen a queue that is too long already. Counted twice a second, for all servers."""
+    """What waits for a worker, looked at twice a second, for all servers.
 
-    def __init__(self, bus: Bus, most: int) -> None:
+    Refuses what would only lengthen a queue that is too long already, and tells of which projects so many wait that
+    further ones go behind those of others.
+    """
+
+    def __init__(self, store: Store, bus: Bus, most: int) -> None:
+        self._store = store
         self._bus = bus
         self._most = most
         self._waiting = 0
+        self._of_projects: dict[str, int] = {}
+        self._begun: Counter[str] = Counter()
         self._looked_at = float("-inf")
 
     async def refuse_if_full(self) -> None:
         """Raise TooManyRequests if more runs wait than are allowed."""
-        if monotonic() - self._looked_at >= LOOK_EVERY_S:
-            self._looked_at = monotonic()
-            self._waiting = await self._bus.depth()
+        await self._look()
         if self._waiting >= self._most:
             message = FULL.format(waiting=self._waiting, time=spelled(QUEUE_PATIENCE_S))
             raise TooManyRequests(message, QUEUE_PATIENCE_S, code="rate_limit_exceeded")
+
+    async def goes_behind(self, project: str) -> bool:
+        """Tell whether a run that is about to wait has so many of its project before it that others go ahead."""
+        await self._look()
+        self._begun[project] += 1
+        return self._of_projects.get(project, 0) + self._begun[project] > AHEAD
+
+    async def _look(self) -> None:
+        if monotonic() - self._looked_at < LOOK_EVERY_S:
+            return
+        self._looked_at = monotonic()
+        self._begun = Counter()
+        self._waiting = await self._bus.depth()
+        crowded = self._waiting > AHEAD
+        self._of_projects = await self._store.read(runs.queued_by_project) if crowded else {}
 
 
 def _refuse_run(project: str, limit: int, active: int) -> None:

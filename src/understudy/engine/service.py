@@ -60,7 +60,7 @@ class RunService:
         self._routes = routes
         self._clock = clock
         self._run_expiry_s = run_expiry_s
-        self._backlog = Backlog(bus, most_queued)
+        self._backlog = Backlog(store, bus, most_queued)
         self._forget = forget
 
     async def start(
@@ -198,7 +198,7 @@ class RunService:
         await self._bus.publish(run.id, run.attempt, events)
         for job in todo:
             await self._bus.enqueue(job, "files")
-        await self._bus.enqueue(run.id)
+        await self._bus.enqueue(run.id, behind=await self._backlog.goes_behind(run.project))
         return Started(run, subscription)
 
     def _new_run(

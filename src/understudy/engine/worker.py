@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -26,16 +27,44 @@ log = logging.getLogger(__name__)
 
 UNKNOWN: LastError = {"code": "server_error", "message": "Sorry, something went wrong."}
 RENEWED_AT_ONCE = 50
+PLACE_LOOK_S = 10.0
 CALL_OFF_S = 1.0
 """How long a drive that is called off may take to let go of its upstream."""
 
 
+class Sessions(Protocol):
+    """What workers keep of threads between runs, each for itself: the code interpreter's sessions."""
+
+    def holds(self, project: str, thread_id: str) -> bool:
+        """Say whether the thread's session is here."""
+        ...
+
+    async def forget(self, project: str, thread_id: str) -> None:
+        """End the thread's session, if there is one."""
+        ...
+
+
 class Worker:
-    """One of possibly many; `name` tells it from the others."""
+    """One of possibly many; `name` tells it from the others.
+
+    A run that may run code is offered to the worker that has its thread's session. Where that one is gone, the run is
+    worked on here. A worker that did not take what was offered ends its session: its state is out of date then.
+    """
 
     def __init__(
-        self, store: Store, bus: Bus, loop: Loop, clock: Clock, *, name: str, lease_s: float, concurrency: int
+        self,
+        store: Store,
+        bus: Bus,
+        loop: Loop,
+        clock: Clock,
+        *,
+        name: str,
+        lease_s: float,
+        concurrency: int,
+        sessions: Sessions | None = None,
     ) -> None:
+        self._sessions = sessions
+        self._places: dict[str, asyncio.Task[None]] = {}
         self._store = store
         self._bus = bus
         self._loop = loop
@@ -47,16 +76,25 @@ class Worker:
 
     async def serve(self) -> None:
         """Take jobs until the bus closes."""
-        await self._load.serve()
+        try:
+            await self._load.serve()
+        finally:
+            for place in self._places.values():
+                place.cancel()
 
     async def stop(self) -> None:
         """Hand back what is under way, at once."""
         await self._load.stop()
 
-    async def _work(self, run_id: str) -> None:
+    async def _work(self, run_id: str, taken: "asyncio.Future[bool] | None" = None) -> None:
+        """Work on a run; one that was offered hears by `taken` whether it is ours."""
         logs.tag(run_id=run_id)
         async with self._bus.signalled(run_id) as signal:  # first listen, then claim: no signal falls in between
-            change = await self._store.write(lambda connection: self._claim(connection, run_id))
+            if taken is None:
+                change = await self._own(run_id)
+            else:
+                change = await self._store.write(lambda connection: self._claim(connection, run_id))
+                taken.set_result(change is not None)
             await self._bus.taken(run_id)
             if change is None:
                 return
@@ -65,6 +103,47 @@ class Worker:
             await self._bus.publish(run.id, run.attempt, change.events)
             if run.status == "in_progress":
                 await self._attend(run, signal)
+
+    async def _own(self, run_id: str) -> Change | None:
+        """Claim a run, unless the worker that has its thread's session does so when it is asked."""
+        if self._sessions is None:
+            return await self._store.write(lambda connection: self._claim(connection, run_id))
+        found = await self._store.write(lambda connection: self._claim_or_find(connection, run_id))
+        if not isinstance(found, RunRecord):
+            return found
+        if await self._bus.offer(found.thread_id, run_id):
+            return None
+        return await self._store.write(lambda connection: self._claim(connection, run_id))
+
+    def _claim_or_find(self, connection: Connection, run_id: str) -> Change | RunRecord | None:
+        """Claim a run; return one whose session may be elsewhere."""
+        run = runs.find(connection, run_id)
+        if run is not None and run.status == "queued" and _may_run_code(run) and run.thread_id not in self._places:
+            return run
+        return self._claim(connection, run_id)
+
+    async def _keep_place(self, run: RunRecord, sessions: Sessions) -> None:
+        """Be offered the runs of a thread for as long as its session is here."""
+        of = (run.project, run.thread_id)
+        take = partial(self._take_offered, of=of, sessions=sessions)
+        try:
+            async with self._bus.offered(run.thread_id, take):
+                mine = (run.id, run.attempt)
+                while mine in self._attended or sessions.holds(*of):  # noqa: ASYNC110 - sessions end silently
+                    await asyncio.sleep(PLACE_LOOK_S)
+        finally:
+            self._places.pop(run.thread_id, None)
+
+    async def _take_offered(self, run_id: str, of: tuple[str, str], sessions: Sessions) -> bool:
+        """Take a run that another worker offers, if the session of its thread is here and there is room."""
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if sessions.holds(*of) and (working := await self._load.begin(self._work(run_id, taken))):
+            either: set[asyncio.Future[Any]] = {working, taken}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if taken.done() and taken.result():
+            return True
+        await sessions.forget(*of)
+        return False
 
     def _claim(self, connection: Connection, run_id: str) -> Change | None:
         """Make a run this worker's own, if nobody else holds it."""
@@ -89,6 +168,8 @@ class Worker:
     async def _attend(self, run: RunRecord, signal: Signal) -> None:
         """Drive a run, and let go of it the moment it is no longer ours."""
         self._attended.add((run.id, run.attempt))
+        if self._sessions is not None and _may_run_code(run) and run.thread_id not in self._places:
+            self._places[run.thread_id] = asyncio.create_task(self._keep_place(run, self._sessions))
         driving = asyncio.ensure_future(self._drive(run))
         try:
             with self._load.hold(run) as held:
@@ -162,6 +243,10 @@ class Worker:
             until = self._clock.now() + self._lease_s
             lost |= await self._store.write(partial(runs.renew_all, held=mine, lease_until=until))
         return [each for each in held if each.record.id in lost]
+
+
+def _may_run_code(run: RunRecord) -> bool:
+    return any(tool["type"] == "code_interpreter" for tool in run.tools)
 
 
 def _has_rested(driving: asyncio.Future[bool]) -> bool:

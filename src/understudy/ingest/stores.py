@@ -24,6 +24,9 @@ from understudy.storage.base import Store
 from understudy.storage.store_contents import NewStore
 from understudy.storage.vector_store_files import Addition
 
+AHEAD = 8
+"""How many files of one request go ahead of the further ones of any request."""
+
 T = TypeVar("T")
 
 
@@ -157,9 +160,9 @@ class VectorStores:
         await self._call_off(store_id, [vector_store_files.job_of(store_id, file_id)])
 
     async def enqueue(self, jobs: Sequence[str]) -> None:
-        """Give jobs to whoever takes files in."""
-        for job in jobs:
-            await self._bus.enqueue(job, "files")
+        """Give jobs to whoever takes files in. Of many at once the further ones let those of others go ahead."""
+        for place, job in enumerate(jobs):
+            await self._bus.enqueue(job, "files", behind=place >= AHEAD)
 
     async def _call_off(self, store_id: str, jobs: Sequence[str]) -> None:
         """Tell workers to let go of files, tell who waits for them, and have what is there of them removed."""

@@ -39,4 +39,4 @@ class FileSweeper:
         jobs += [vector_store_files.job_of(*one) for one in left]
         jobs += await self._store.read(lambda connection: vector_stores.to_empty(connection, now, AT_ONCE))
         for job in jobs:
-            await self._bus.enqueue(job, "files")
+            await self._bus.enqueue(job, "files", behind=True)  # most wait there still

@@ -6,7 +6,8 @@ that names only a store removes all that is left of that.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -56,8 +57,19 @@ class FileWorker:
     """One of possibly many; `name` tells it from the others."""
 
     def __init__(
-        self, store: Store, bus: Bus, intake: Intake, clock: Clock, *, name: str, lease_s: float, concurrency: int
+        self,
+        store: Store,
+        bus: Bus,
+        intake: Intake,
+        clock: Clock,
+        *,
+        name: str,
+        lease_s: float,
+        concurrency: int,
+        listener: Callable[[str, float], None] | None = None,
     ) -> None:
+        """`listener` hears how each file ended, and how many seconds it took."""
+        self._listener = listener
         self._store = store
         self._bus = bus
         self._intake = intake
@@ -132,7 +144,7 @@ class FileWorker:
                     return
 
     async def _take_in(self, file: FileRecord) -> None:
-        size, error = 0, None
+        size, error, began = 0, None, time.perf_counter()
         try:
             size = await self._intake.take_in(file)
         except Unreadable as failure:
@@ -152,6 +164,8 @@ class FileWorker:
         await self._store.write(
             lambda connection: vector_store_files.finish(connection, file, usage_bytes=size, error=error)
         )
+        if self._listener is not None:
+            self._listener("failed" if error else "completed", time.perf_counter() - began)
 
     # --- removing ----------------------------------------------------------------------------------------------------
 

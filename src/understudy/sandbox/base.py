@@ -123,6 +123,10 @@ class Sandbox(Protocol):
         """Make a session ready in the background, for code is about to come. Cheap, and without effect if there is."""
         ...
 
+    def holds(self, key: str) -> bool:
+        """Say whether the key has a session that lives."""
+        ...
+
     async def end(self, key: str) -> None:
         """End the key's session, if there is one, and forget that there was."""
         ...

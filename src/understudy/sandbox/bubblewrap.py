@@ -70,6 +70,11 @@ class BubblewrapSandbox:
         self._try()
 
     @property
+    def live(self) -> int:
+        """Sessions that keys have."""
+        return self._pool.live
+
+    @property
     def spares(self) -> int:
         """Sessions that wait for a key."""
         return self._pool.spares
@@ -90,6 +95,9 @@ class BubblewrapSandbox:
     def warm(self) -> None:
         if self._walls is not None:
             self._pool.warm()
+
+    def holds(self, key: str) -> bool:
+        return self._pool.holds(key)
 
     async def end(self, key: str) -> None:
         await self._pool.end(key)

@@ -91,6 +91,10 @@ class Pool:
             place.users -= 1
             self._tidy(key, place)
 
+    def holds(self, key: str) -> bool:
+        """Say whether a key has a session that lives."""
+        return (place := self._places.get(key)) is not None and place.alive
+
     def warm(self) -> None:
         """Have spares, soon."""
         self._asked = time.monotonic()

@@ -92,7 +92,8 @@ def _storable(table: Table, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _index(connection: Connection, rows: Sequence[dict[str, Any]], keywords: KeywordIndex) -> None:
-    numbers = dict(connection.execute(select(indexed_stores.c.vector_store_id, indexed_stores.c.number)).tuples().all())
+    query = select(indexed_stores.c.vector_store_id, indexed_stores.c.number)
+    numbers: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     for row in rows:
         store = numbers.get(row["vector_store_id"])
         if store is not None:

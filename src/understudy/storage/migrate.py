@@ -9,6 +9,7 @@ from typing import Any, cast
 from sqlalchemy import Engine, inspect
 
 from understudy.errors import ConfigurationError
+from understudy.storage import pgvector
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def upgrade_postgres(engine: Engine) -> tuple[str | None, str]:
     refuse_newer(current)
     if current != head():
         upgrade(engine.execution_options(isolation_level="READ COMMITTED"))  # who waited sees what the other did
+    pgvector.prepare(engine)
     return current, head()
 
 

@@ -221,7 +221,13 @@ def needing_care(connection: Connection, now: float) -> list[RunRecord]:
 def active_by_status(connection: Connection) -> dict[str, int]:
     """Count the runs that are not final, by status."""
     statement = select(runs.c.status, func.count()).where(runs.c.status.in_(ACTIVE)).group_by(runs.c.status)
-    return dict.fromkeys(ACTIVE, 0) | dict(connection.execute(statement).tuples().all())
+    return dict.fromkeys(ACTIVE, 0) | {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def queued_by_project(connection: Connection) -> dict[str, int]:
+    """Count the runs that wait for a worker, of each project that has some."""
+    statement = select(runs.c.project, func.count()).where(runs.c.status == "queued").group_by(runs.c.project)
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def release_all(connection: Connection) -> None:

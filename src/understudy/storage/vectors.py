@@ -7,9 +7,11 @@ import array
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from understudy.storage import pgvector
 from understudy.storage.schema import indexed_stores, vector_blocks
 
 CHUNKS_PER_BLOCK = 64
@@ -33,14 +35,16 @@ def add(
     vectors: bytes,
 ) -> None:
     """Add a block: the vectors of these chunks, in their order."""
-    values = {
+    values: dict[str, Any] = {
         "vector_store_id": vector_store_id,
         "file_id": file_id,
         "embedder": embedder,
         "chunk_keys": packed(keys),
         "vectors": vectors,
     }
-    connection.execute(insert(vector_blocks), values)
+    block = connection.execute(insert(vector_blocks), values).inserted_primary_key
+    assert block is not None
+    pgvector.add(connection, block[0], values["chunk_keys"], vectors)
     _changed(connection, vector_store_id)
 
 

@@ -111,6 +111,10 @@ class CodeInterpreter:
         except (Unavailable, NoRoom) as problem:
             return ToolOutput({"input": code, "outputs": []}, f"Error: {problem}")
 
+    def holds(self, project: str, thread_id: str) -> bool:
+        """Say whether the thread's session is here."""
+        return self._sandbox.holds(_key(project, thread_id))
+
     async def forget(self, project: str, thread_id: str) -> None:
         """End the session of a thread that is no more."""
         await self._sandbox.end(_key(project, thread_id))
