@@ -91,7 +91,7 @@ async def test_so_many_are_taken_in_at_once(shelf: Shelf) -> None:
     for file_id in members:
         assert (await shelf.rest(store_id, file_id)).status == "completed"
     assert shelf.intake.most_at_once == 3
-    assert shelf.intake.begun == members
+    assert sorted(shelf.intake.begun) == sorted(members)  # which one goes first is the bus's to say
 
 
 async def test_a_cancelled_batch_is_let_go_of(shelf: Shelf) -> None:
