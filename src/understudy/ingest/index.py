@@ -33,8 +33,8 @@ WRITTEN_AT_ONCE = 64
 REMOVED_AT_ONCE = 256
 RERANKED = 50
 """Hits that a reranker is shown."""
-MOST_WORDS = 64
-"""Of a query that are looked for: somebody may paste a whole page."""
+MOST_WORDS, MOST_CHARACTERS = 64, 4_000
+"""Of a query that are looked for, and of which its vector is made: somebody may paste a whole book."""
 HEADING_WEIGHT = 2
 """How many times the words of a passage's heading count beside those of its text: chosen in `bench/retrieval`."""
 CANDIDATES = 100
@@ -280,6 +280,7 @@ class Index:
 
     async def _asked(self, queries: Sequence[str]) -> list[_Query]:
         """Make queries ready. Without their vectors something is found still: by terms."""
+        queries = [text[:MOST_CHARACTERS] for text in queries]
         made: Sequence[bytes | None] = [None] * len(queries)
         if self._embedder is not None:
             try:
