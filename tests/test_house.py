@@ -53,22 +53,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "adapters": EVERYWHERE
     | {"topology", "config", "metrics"}
     | {"ingest", "storage", "bus", "files", "retrieval", "sandbox"},
-    "app": EVERYWHERE
-    | {"adapters"}
-    | {
-        "topology",
-        "config",
-        "config_models",
-        "api",
-        "engine",
-        "ingest",
-        "tools",
-        "storage",
-        "bus",
-        "files",
-        "inference",
-    }
-    | {"retrieval", "sandbox", "metrics", "playground"},
+    "parts": EVERYWHERE
+    | {"adapters", "topology", "config", "config_models", "metrics"}
+    | {"api", "engine", "ingest", "tools", "storage", "bus", "files", "inference", "retrieval", "sandbox"},
+    "web": EVERYWHERE | {"config", "api", "playground"},
+    "app": EVERYWHERE | {"parts", "web", "topology", "config", "api", "storage"},
     "testing": EVERYWHERE | {"bus", "engine", "files", "inference", "sandbox.base", "storage", "tools"},
 } | {
     command: EVERYWHERE
@@ -84,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "inference",
         "sandbox",
         "storage",
+        "web",
     }
     for command in COMMANDS
 }
@@ -104,8 +94,8 @@ ADAPTERS = {
     "retrieval.embed_local",
     "retrieval.embed_endpoint",
 }
-NAME_ADAPTERS = {"app", "adapters"}
-CONFIG_IS_FOR = COMMANDS | {"adapters", "app", "config", "config_models", "topology"}
+NAME_ADAPTERS = {"app", "adapters", "parts"}
+CONFIG_IS_FOR = COMMANDS | {"adapters", "app", "config", "config_models", "parts", "topology", "web"}
 
 
 def module_of(file: Path) -> str:

@@ -19,11 +19,12 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from understudy import config, logs, model_download
-from understudy.app import build, full
+from understudy.app import build
 from understudy.config import Settings
 from understudy.connections import connections, make_room
 from understudy.errors import ConfigurationError, UnderstudyError
 from understudy.topology import Role
+from understudy.web import full
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from tests.engine.house import House
 
 from understudy.api.keyring import Keyring
 from understudy.api.requests import Services
-from understudy.app import web
 from understudy.config import Settings
 from understudy.engine.retries import Refused
 from understudy.ingest.files import Files
@@ -19,6 +18,7 @@ from understudy.ingest.stores import VectorStores
 from understudy.ingest.uploads import Uploads
 from understudy.ingest.waiting import Waits
 from understudy.storage import vector_store_files
+from understudy.web import web
 
 MAX_BODY = 100_000
 
