@@ -204,3 +204,4 @@ def test_the_keyboard_is_enough(page: Any, wire: Wire) -> None:
     page.get_by_role("dialog").get_by_text("Stop the run").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
+    expect(page.get_by_role("link", name="New")).to_be_focused()

@@ -64,7 +64,7 @@ function App() {
       <${IconButton} icon="help" label=${t("nav.help")} onClick=${() => setHelp(true)} />
       ${key.isGiven() && html`<${IconButton} icon="key" label=${t("key.forget")} onClick=${() => given(null)} />`}</div></nav>
     <main key=${round}>${!asking && html`<${Page} ...${named} go=${go} toast=${tell} />`}</main>
-    ${toast && html`<div class=${"toast" + (toast.bad ? " problem" : "")} role="status">${toast.words}</div>`}
+    <div role="status">${toast && html`<div class=${"toast" + (toast.bad ? " problem" : "")}>${toast.words}</div>`}</div>
     ${help && html`<${Help} onClose=${() => setHelp(false)} />`}
     ${choosing && html`<${Projects} projects=${projects.value} onChoose=${enter} onClose=${() => setChoosing(false)} />`}
     ${asking && html`<${KeyPrompt} problem=${asking.message} onKey=${given} />`}</div>`;

@@ -6,7 +6,7 @@ import { t } from "./words.js";
 
 export { render };
 export { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/preact-hooks.js";
-import { useEffect, useRef, useState } from "./vendor/preact-hooks.js";
+import { useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact-hooks.js";
 
 export const html = htm.bind(h);
 
@@ -78,7 +78,15 @@ export function Problem({ error, retry }) {
 /** A dialog of the browser's own: it holds the focus, and Escape closes it. */
 export function Dialog({ title, onClose, children, wide }) {
   const box = useRef();
-  useEffect(() => box.current.showModal(), []);
+  useLayoutEffect(() => {
+    const dialog = box.current;
+    const had = document.activeElement;
+    dialog.showModal();
+    return () => { // what opened it has the focus again
+      dialog.close();
+      had?.focus();
+    };
+  }, []);
   return html`<dialog ref=${box} class=${wide ? "wide" : ""} aria-label=${title} onClose=${onClose}
       onCancel=${onClose} onClick=${(event) => event.target === box.current && onClose()}>
     <div class="dialog-head"><h2>${title}</h2>
