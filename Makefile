@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 # what runs against PostgreSQL and NATS too: a representative part, and all that knows nothing of the set-up
-SAME := tests/flows/test_golden.py tests/flows/test_streaming.py tests/flows/test_follow.py tests/api/test_requests.py tests/engine/test_worker.py
+SAME := tests/flows/test_fairness.py tests/flows/test_golden.py tests/flows/test_streaming.py tests/flows/test_follow.py tests/api/test_requests.py tests/engine/test_worker.py
 ALL_SAME := tests/api tests/flows tests/engine tests/keys/test_projects.py
 SEED ?= 4711
 ROUNDS ?= 20
