@@ -6,6 +6,7 @@ cost 73 µs each against 3 µs for a line and json, and those for a request as m
 """
 
 import asyncio
+import errno
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -25,6 +26,7 @@ from understudy.inference.wire import ErrorObject, NotUnderstood, ReplyReader
 _log = logging.getLogger(__name__)
 _PASSING = frozenset({408, 409, 429})  # statuses of faults that pass, besides all of 500 and above
 _CONNECTION_FAULTS = frozenset({"APIConnectionError", "APITimeoutError"})
+_HANG_UPS = frozenset({errno.ECONNRESET, errno.EPIPE})
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _AFTER_FINISH_S = 5  # how long a usage chunk may lag behind the finish reason
@@ -83,8 +85,12 @@ class OpenAICompatible:
             await client.close()
 
     async def _insistent(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
-        """Ask again after a passing fault, as long as nobody has seen anything of the reply."""
-        for tries_left in range(self.upstream.dialect.max_retries, -1, -1):
+        """Ask again after a passing fault, as long as nobody has seen anything of the reply.
+
+        A connection that the upstream hangs up as it is used again, which no client can know before, is not a try.
+        """
+        tries, hung_up = 0, False
+        while True:
             silent = True
             try:
                 async with aclosing(self._deltas(request)) as deltas:
@@ -93,9 +99,15 @@ class OpenAICompatible:
                         yield delta
                 return
             except Exception as fault:
-                if not (silent and tries_left and _passes(fault)):
+                if not (silent and _passes(fault)):
                     raise
-                pause_s = _pause_s(fault, self.upstream.dialect.max_retries - tries_left)
+                if _hangs_up(fault) and not hung_up:
+                    hung_up = True
+                    continue
+                if tries == self.upstream.dialect.max_retries:
+                    raise
+                pause_s = _pause_s(fault, tries)
+            tries += 1
             await asyncio.sleep(pause_s)
 
     async def _deltas(self, request: CompletionRequest) -> AsyncGenerator[Delta, None]:
@@ -247,6 +259,16 @@ def _passes(fault: Exception) -> bool:
     if isinstance(fault, BrokenOff):
         return True
     return type(fault).__name__ in _CONNECTION_FAULTS and not any(isinstance(c, TimeoutError) for c in _causes(fault))
+
+
+def _hangs_up(fault: Exception) -> bool:
+    """Tell whether the upstream ended a connection in place of an answer."""
+    return any(
+        type(cause).__name__ == "ServerDisconnectedError"
+        or isinstance(cause, ConnectionResetError | BrokenPipeError)
+        or getattr(cause, "errno", None) in _HANG_UPS
+        for cause in _causes(fault)
+    )
 
 
 def _causes(fault: BaseException) -> Iterator[BaseException]:
