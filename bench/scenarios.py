@@ -33,12 +33,15 @@ async def _delays(url: str, assistant_id: str) -> list[float]:
     return delays
 
 
-async def streams(url: str, count: int, tokens: int, rate: int) -> tuple[float, float, int]:
-    """Return the p50 and p99 of the tokens' delays in ms, and how many tokens were lost."""
+async def streams(url: str, count: int, tokens: int, rate: int, starting_s: float = 0) -> tuple[float, float, int]:
+    """Return the p50 and p99 of the tokens' delays in ms, and how many tokens were lost.
+
+    The streams start one after the other over `starting_s`; the tokens of that time count too.
+    """
     model = await assistant(Client(url), f"mock-{tokens}-{rate}-0")
 
     async def one(number: int) -> list[float]:
-        await asyncio.sleep(number / 250)  # people do not all press Enter in one millisecond
+        await asyncio.sleep(number / count * starting_s)
         return await _delays(url, model)
 
     each = await asyncio.gather(*(one(number) for number in range(count)))
