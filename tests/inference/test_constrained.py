@@ -268,6 +268,7 @@ async def test_a_call_without_a_task_is_code_without_its_comment() -> None:
         ("Escape \\", False),
         ("Two\nlines", False),
         ("'Quoted\nlines'", False),
+        ("Again " * 100, False),
     ],
 )
 def test_a_task_is_in_english_but_for_names_in_quotes(task: str, held: bool) -> None:

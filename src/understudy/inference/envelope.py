@@ -51,8 +51,8 @@ well, and computes well what its code's first comment says in English.
 _TASK: Mapping[str, Any] = {
     "type": "string",
     "description": "the whole request of the user in English: every step, number and condition; names in 'quotes'",
-    # names of files and columns stay as they are; all else is held to English
-    "pattern": r"^[A-Z]([ !#-&(-Z_-~^]|'[^'\"\\\\\x00-\x1f]{1,60}')*$",
+    # names of files and columns stay as they are; all else is held to English, and must end some time
+    "pattern": r"^[A-Z]([ !#-&(-Z_-~^]|'[^'\"\\\\\x00-\x1f]{1,60}'){0,400}$",
 }
 
 _ASK_FOR_CODE = """\
@@ -67,8 +67,9 @@ _BLOCK_BEGINS, _COMMENT = "```python\n", "# "
 _CODE_COMES_AFTER = " Call it with the task alone; the code comes in the next reply."
 
 _CITE = (
-    "These are the results of your calls. Now answer my question in a message, in my language and from these passages "
-    "only. Then name in sources those of the passages on which the message rests, such as {example}."
+    "These are the results of your calls. Now answer my question in a message, from these passages only. Then name in "
+    "sources those of the passages on which the message rests, such as {example}. My question was:\n{question}\n"
+    "Answer in {language}."
 )
 
 _AFTER_CODE = (
@@ -255,7 +256,9 @@ def _results(outputs: Sequence[str], question: str, *, enveloped: bool) -> ChatM
     if not enveloped:
         return {"role": "user", "content": "\n".join(outputs)}
     cited = CITATION.search(outputs[-1])
-    nudge = _CITE.format(example=json.dumps(cited.group(1))) if cited else _NUDGE
+    nudge = _NUDGE
+    if cited:
+        nudge = _CITE.format(example=json.dumps(cited.group(1)), question=question, language=_language_of(question))
     if outputs[-1].startswith(_CODE_RESULT) and not cited:
         files = _GIVE_FILES if MADE_FILES in outputs[-1] else ""
         after = _AFTER_CODE if _REMARK.sub("", json.loads(outputs[-1])["output"]) else _AFTER_SILENT_CODE
