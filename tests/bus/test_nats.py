@@ -105,6 +105,7 @@ async def test_a_run_is_offered_to_who_keeps_its_thread(nats_server: Nats, bus: 
             assert await bus.offer("thread_1", RUN)
             assert not await bus.offer("thread_1", "run_other")
             assert not await bus.offer("thread_2", RUN)
+        await other._client.flush()  # now the server knows, too, that nobody listens any more
         began = time.monotonic()
         assert not await bus.offer("thread_1", RUN)
         assert time.monotonic() - began < 0.9, "nobody is waited for who is not there"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 _START_S = 15.0
 _STOP_S = 10.0
+_ROOM = "100TB"  # streams reserve what they may take, and the suite makes a set for each test
 
 
 class Nats:
@@ -30,7 +31,9 @@ class Nats:
         return "127.0.0.1", self._port
 
     def start(self) -> "Nats":
-        command = [_program(), "-a", "127.0.0.1", "-p", str(self._port), "-js", "-sd", str(self.folder)]
+        settings = self.folder / "settings"
+        settings.write_text(f'jetstream {{ store_dir: "{self.folder}", max_file_store: {_ROOM} }}', encoding="utf-8")
+        command = [_program(), "-a", "127.0.0.1", "-p", str(self._port), "-c", str(settings)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_S
