@@ -40,8 +40,8 @@ class TestWithoutMemory(search_contract.PassagesAreFoundByTheirVectors):
     pass
 
 
-async def _search(store: SqliteStore, nearest: Nearest, store_id: str) -> list[int]:
-    one = await store.read(lambda c: chunks.store(c, PROJECT, store_id))
+async def _search(store: SqliteStore, nearest: Nearest, store_id: str, project: str = PROJECT) -> list[int]:
+    one = await store.read(lambda c: chunks.store(c, project, store_id))
     assert one is not None
     (found,) = await store.read(lambda c: nearest.find(c, one, EMBEDDER, [unit(1)], 10))
     return list(found)
@@ -58,6 +58,22 @@ async def test_the_store_searched_longest_ago_makes_room(store: SqliteStore, key
         assert await _search(store, nearest, store_id) == there[store_id]
         assert nearest.bytes_in_memory <= 5 * ROW
     assert nearest.bytes_in_memory == 4 * ROW
+
+
+async def test_a_project_makes_room_out_of_its_own(store: SqliteStore, keywords: SqliteKeywords) -> None:
+    """One that searches many stores does not drive out those of another that searches one now and then."""
+    nearest, read = Nearest(max_bytes=5 * ROW), []
+    for store_id, project in (("vs_1", "proj_quiet"), ("vs_2", PROJECT), ("vs_3", PROJECT)):
+        keys = await put(store, keywords, "x", "y", store_id=store_id, project=project)
+        block = unit(1) + unit(1)
+        await store.write(lambda c, s=store_id, k=keys, b=block: vectors.add(c, s, "file-1", EMBEDDER, k, b))
+    await _search(store, nearest, "vs_1", "proj_quiet")
+    for store_id in ("vs_2", "vs_3", "vs_2", "vs_3"):
+        await _search(store, nearest, store_id)
+        read.append(nearest.bytes_in_memory)
+    there = {loaded.project for loaded in nearest._loaded.values()}
+    assert there == {"proj_quiet", PROJECT}
+    assert max(read) <= 5 * ROW
 
 
 async def test_what_is_known_is_not_read_again(

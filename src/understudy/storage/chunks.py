@@ -74,7 +74,7 @@ def store(connection: Connection, project: str, vector_store_id: str) -> Indexed
     row = connection.execute(select(indexed_stores).where(*mine)).mappings().first()
     if row is None:
         return None
-    return IndexedStore(row["number"], vector_store_id, row["chunks"], row["terms"], row["generation"])
+    return IndexedStore(row["number"], project, vector_store_id, row["chunks"], row["terms"], row["generation"])
 
 
 def begin_file(connection: Connection, file: IndexedFile) -> None:

@@ -7,7 +7,7 @@ store's generation as the same transaction sees it.
 
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ class _Part:
 class _Loaded:
     """A store in memory, as it was at a generation; `files` tells each block's file."""
 
+    project: str
     generation: int
     embedder: str
     files: dict[int, str]
@@ -139,11 +140,17 @@ class Nearest:
         with self._lock:
             self._loaded[store.number] = loaded
             self._loaded.move_to_end(store.number)
-            size = sum(other.size for other in self._loaded.values())
-            while size > self._max_bytes:
-                _, oldest = self._loaded.popitem(last=False)
-                size -= oldest.size
+            while sum(other.size for other in self._loaded.values()) > self._max_bytes:
+                del self._loaded[self._first_to_go()]
         return loaded
+
+    def _first_to_go(self) -> int:
+        """Name the store that was not searched for longest, of the project that takes most: others keep theirs."""
+        taken = Counter[str]()
+        for loaded in self._loaded.values():
+            taken[loaded.project] += loaded.size
+        [(greatest, _)] = taken.most_common(1)
+        return next(number for number, loaded in self._loaded.items() if loaded.project == greatest)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -163,7 +170,7 @@ def _loaded(
     parts = [part for part in parts if len(part.keys)]
     if len(parts) > _MOST_PARTS:
         parts = [_joined(parts)]
-    return _Loaded(store.generation, embedder, files, tuple(parts))
+    return _Loaded(store.project, store.generation, embedder, files, tuple(parts))
 
 
 def _read(connection: Connection, blocks: Sequence[vectors.Block]) -> Iterator[_Part]:

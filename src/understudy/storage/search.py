@@ -18,6 +18,7 @@ class IndexedStore:
     """What the index knows of a vector store: `terms` counts those of all chunks, repetitions included."""
 
     number: int
+    project: str
     vector_store_id: str
     chunks: int
     terms: int
