@@ -1,6 +1,8 @@
 """What the papers tell operators to type is there: settings, commands, files. No container engine is needed."""
 
 import json
+import os
+import platform
 import re
 import shlex
 import subprocess
@@ -19,6 +21,7 @@ from tests.harness.server import Server
 
 from understudy import config
 from understudy.cli import cli
+from understudy.sandbox import seccomp
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("docs/deployment.md", "docs/operations.md", "docs/reliability.md", "README.md", "SECURITY.md", "Dockerfile")
@@ -172,3 +175,53 @@ def test_the_proxys_directives_are_given_once() -> None:
     [block] = blocks("docs/deployment.md", "nginx")
     names = [line.split()[0] for line in block.splitlines() if ";" in line and "proxy_set_header" not in line]
     assert sorted(names) == sorted(set(names))
+
+
+# --- the seccomp profile ---------------------------------------------------------------------------------------------
+
+_UNDER_THE_PROFILE = """
+import ctypes, errno, os, struct, sys
+numbers = [int(number) for number in sys.argv[1].split(",")]
+code = [(0x20, 0, 0, 0)]  # load the call's number
+for number in numbers:
+    code += [(0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | errno.EPERM)]
+code.append((0x06, 0, 0, 0x7FFF0000))
+packed = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *one) for one in code))
+program = ctypes.create_string_buffer(struct.pack("@HP", len(code), ctypes.addressof(packed)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # no new privileges
+assert libc.prctl(22, 2, program, 0, 0) == 0, os.strerror(ctypes.get_errno())  # seccomp, a filter
+refused = libc.syscall(numbers[0], 0) == -1 and ctypes.get_errno() == errno.EPERM
+print("refused" if refused else "let through", flush=True)
+os.execv(sys.executable, [sys.executable, "-m", "understudy", "doctor"])
+"""
+
+
+def refused_calls() -> list[str]:
+    (rule,) = json.loads(text("deploy/seccomp.json"))["syscalls"]
+    assert rule["action"] == "SCMP_ACT_ERRNO"
+    names: list[str] = rule["names"]
+    assert names == sorted(set(names))
+    return names
+
+
+def test_the_profile_refuses_nothing_that_the_jail_is_built_with() -> None:
+    needed = {"clone", "clone3", "unshare", "mount", "umount2", "pivot_root", "chroot", "prctl", "seccomp"}
+    assert not needed & set(refused_calls())
+    assert set(refused_calls()) <= seccomp.REFUSED.keys() | seccomp.REFUSED_ON_X86_64.keys()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers below are those of x86-64")
+def test_the_jail_holds_under_the_profile(tmp_path: Path) -> None:
+    """As in a container: the profile's filter first, then the doctor, who tries the jail."""
+    known = {name: numbers[0] for name, numbers in seccomp.REFUSED.items()} | seccomp.REFUSED_ON_X86_64
+    numbers = ",".join(str(known[name]) for name in refused_calls())
+    script = [sys.executable, "-c", _UNDER_THE_PROFILE, numbers]
+    environment = os.environ | {"UNDERSTUDY_DATA_DIR": str(tmp_path)}
+    environment.pop("UNDERSTUDY_SANDBOX", None)
+    told = subprocess.run(script, capture_output=True, text=True, env=environment, timeout=60, check=False).stdout
+    assert told.startswith("refused\n")
+    jail = next(line for line in told.splitlines() if "code interpreter" in line)
+    if "is not there" in jail:
+        pytest.skip(f"no jail here: {jail}")
+    assert "its jail holds" in jail
