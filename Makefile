@@ -27,7 +27,7 @@ test: .venv/dev.stamp model node browser sandbox lint  ## the suite, with the em
 	$(BIN)/pytest -q --setup=scaled -m "not slow" $(SAME)
 	$(BIN)/pytest -q -m "model and not slow"
 	$(BIN)/pytest -q -m "not slow" tests/playground
-	$(BIN)/pytest -n 3 --dist loadfile -m "not slow and not model" --ignore=tests/playground
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not model" --ignore=tests/playground
 
 test-all: .venv/dev.stamp model node browser sandbox lint  ## the suite and what takes long
 	$(BIN)/pytest -q --setup=scaled -m "not model and not sdk" $(ALL_SAME)

@@ -38,6 +38,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:deprecated$:DeprecationWarning")
 
 
+WAITING = ("chaos", "scale", "operations", "crash", "retries", "sdks", "soak")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders whose tests mostly wait, so that no worker is left with them when the others are done."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in WAITING)
+
+
 @pytest.fixture(scope="session")
 def _upstream() -> Iterator[Upstream]:
     upstream = Upstream()
