@@ -130,12 +130,14 @@ class Chat:
             _tell_end(self._run)
 
     def _stop(self) -> None:
-        """Call off what Ctrl+C interrupted."""
+        """Call off what Ctrl+C interrupted, and wait until it is: an active run takes no further message."""
         print()
         if self._run is None:
             return
         with contextlib.suppress(Exception):  # it may have ended by itself meanwhile
-            self._client.beta.threads.runs.cancel(self._run.id, thread_id=self._run.thread_id)
+            runs = self._client.beta.threads.runs
+            runs.cancel(self._run.id, thread_id=self._run.thread_id)
+            runs.poll(self._run.id, thread_id=self._run.thread_id, poll_interval_ms=100)
         note("Stopped.")
 
 
