@@ -197,11 +197,11 @@ class TestFiles:
 class TestStops:
     async def test_a_timeout_keeps_the_state(self, session: JailSession) -> None:
         begun = time.monotonic()
-        result = await session.run("kept = 1\nprint('before', flush=True)\nwhile True: pass", timeout_s=0.5)
+        result = await session.run("kept = 1\nprint('before', flush=True)\nwhile True: pass", timeout_s=2)
         assert time.monotonic() - begun < SOON_S
         assert result.outcome == "timeout"
         assert result.logs.startswith("before\n")
-        assert "ran for more than 0.5 s" in result.logs
+        assert "ran for more than 2 s" in result.logs
         assert (await session.run("kept")).logs == "1\n"
 
     async def test_further_interrupts_do_not_spoil_how_the_error_is_told(self, session: JailSession) -> None:
@@ -211,7 +211,7 @@ class TestStops:
             "        return ['told whole']\n"
             "try:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    raise Slow from None"
         )
-        result = await session.run(code, timeout_s=0.3)
+        result = await session.run(code, timeout_s=1.5)
         assert result.outcome == "timeout"
         assert "told whole" in result.logs
         assert "KeyboardInterrupt" not in result.logs
