@@ -94,11 +94,12 @@ async def test_without_the_setting_no_route_needs_it(client: AsyncClient) -> Non
 class Connection:
     """One request as a server below sees it: pieces of a body in, messages of an answer out."""
 
-    def __init__(self, *pieces: bytes, path: str = "/v1/files", gap_s: float = 0.0) -> None:
+    def __init__(self, *pieces: bytes, path: str = "/v1/files", gap_s: float = 0.0, has_body: bool = True) -> None:
         self.sent: list[Any] = []
         self.left = list(pieces)
         self._gap_s = gap_s
-        self.scope: Any = {"type": "http", "method": "POST", "path": path, "headers": []}
+        headers = [(b"transfer-encoding", b"chunked")] if has_body else []
+        self.scope: Any = {"type": "http", "method": "POST", "path": path, "headers": headers}
 
     async def receive(self) -> Any:
         await asyncio.sleep(self._gap_s)
@@ -140,6 +141,20 @@ async def test_what_is_not_a_form_keeps_its_limit() -> None:
     connection = Connection(b"x" * 8, b"y" * 8, b"", path="/v1/threads")
     await connection.through(reads(3, []))
     assert connection.sent[0][0]["status"] == 413
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/threads"])
+async def test_a_body_that_is_not_announced_is_not_waited_for(path: str) -> None:
+    connection = Connection(path=path, has_body=False)
+    await connection.through(reads(0, []), timeout_s=0.05)
+    (start, _), (body, _) = connection.sent
+    assert (start["status"], body["body"], body.get("more_body", False)) == (200, b"read", False)
+
+
+async def test_a_body_that_is_announced_and_does_not_come() -> None:
+    connection = Connection(path="/v1/threads")
+    await connection.through(reads(1, []), timeout_s=0.05)
+    assert connection.sent[0][0]["status"] == 408
 
 
 async def test_an_early_answer_is_sent_at_once_and_the_rest_read_away() -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 from tests.contracts import contract
 from tests.storage import store_contract
 from tests.storage.builders import PROJECT, migrated, stored_thread, thread
 from tests.storage.contracts import STORE_CONTRACTS
 
-from understudy.errors import Unavailable
+from understudy.errors import NotFound, Unavailable
 from understudy.storage import threads
 from understudy.storage.faults import StorageFault
 from understudy.storage.sqlite import MAX_GROUP, SqliteStore, sqlite_path
@@ -114,6 +115,40 @@ async def test_a_full_disk_is_told_to_all_whose_changes_are_lost(store: SqliteSt
     assert set(confirmed) <= set(rows)
     await store.write(lambda connection: _pragma(connection, "max_page_count=1000000"))
     await stored_thread(store)
+
+
+async def test_a_query_that_fails_leaves_nothing_behind_for_the_next_one(store: SqliteStore) -> None:
+    """Threads keep their connections: what went wrong on one must not be felt later."""
+
+    def broken(connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT * FROM nowhere")
+
+    def left(connection: Connection) -> None:
+        threads.add(connection, PROJECT, thread(id="thread_gone"))
+        raise ValueError("no")
+
+    for _ in range(8):  # more than there are readers
+        with pytest.raises(OperationalError, match="nowhere"):
+            await store.read(broken)
+        with pytest.raises(ValueError, match="no"):
+            await store.write(left)
+        await store.write(lambda connection: connection.exec_driver_sql("UPDATE projects SET last_seq = 7"))
+        with pytest.raises(NotFound):
+            await store.read(lambda connection: threads.get(connection, PROJECT, "thread_gone"))
+
+
+async def test_a_locked_database_is_told_and_a_free_one_is_used_again(store: SqliteStore) -> None:
+    async def write() -> None:
+        await store.write(lambda connection: connection.exec_driver_sql("UPDATE projects SET last_seq = 7"))
+
+    await store.write(lambda connection: connection.connection.driver_connection.execute("PRAGMA busy_timeout=50"))  # type: ignore[union-attr]
+    with sqlite3.connect(store._path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageFault, match="another program keeps the database locked"):
+            await write()
+        other.execute("ROLLBACK")
+    other.close()
+    await write()
 
 
 async def test_a_store_that_was_never_opened_can_be_closed(tmp_path: Path) -> None:

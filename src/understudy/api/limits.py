@@ -7,6 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from understudy.api.errors import answer
 
 _BUSY = "understudy.busy"
+_COARSENESS = 0.05
+"""Within which part of the limit its end is not put off: a new timer for every request's body would be dear."""
 FULL_RETRY_S = 1
 FULL = f"The server has as many connections as it may have. Please try again in {FULL_RETRY_S}s."
 
@@ -38,11 +40,15 @@ class TimeLimit:
             await self._app(scope, receive, send)
             return
         started = False
-        limit = asyncio.timeout(self._seconds)
+        now = asyncio.get_running_loop().time
+        began = now()
+        limit = asyncio.timeout_at(began + self._seconds)
 
         def restart() -> None:
-            if not started:
-                limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
+            nonlocal began
+            if not started and now() - began > self._seconds * _COARSENESS:
+                began = now()
+                limit.reschedule(began + self._seconds)
 
         async def hearing() -> Message:
             message = await receive()

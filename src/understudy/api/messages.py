@@ -6,11 +6,12 @@ from sqlalchemy import Connection
 from understudy.api.answers import json_answer
 from understudy.api.requests import MessageId, ProjectDep, ServicesDep, ThreadId, WindowDep, body
 from understudy.api.retries import OnceDep
+from understudy.api.straight import StraightRoute
 from understudy.protocol.base import Deleted, Page, page_of
 from understudy.protocol.messages import CreateMessage, Message, ModifyMessage
 from understudy.storage import messages, threads
 
-router = APIRouter(prefix="/threads/{thread_id}/messages", tags=["messages"])
+router = APIRouter(prefix="/threads/{thread_id}/messages", tags=["messages"], route_class=StraightRoute)
 
 
 @router.post("", response_model=Message)

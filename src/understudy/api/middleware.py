@@ -73,7 +73,7 @@ class BodyLimit:
         self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or not _has_body(scope):
             await self._app(scope, receive, send)
             return
         if self._streamed(scope):
@@ -106,6 +106,11 @@ class BodyLimit:
                 if len(body) > self._max_bytes or not message.get("more_body", False):
                     return body
                 limit.reschedule(deadline + len(body) / SLOWEST_BYTES_PER_S)
+
+
+def _has_body(scope: Scope) -> bool:
+    """A request that tells neither a length nor an encoding has none (RFC 9112, section 6.3): nothing to wait for."""
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
 
 
 def too_slow(timeout_s: float) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Request
 
 HOLD_S = 20.0
 HOLD_WITHOUT_TIMEOUT_S = 4.0
@@ -13,15 +13,12 @@ HELD = {POLL_AFTER: "1"}
 NOT_HELD = {POLL_AFTER: "1000"}
 
 
-async def hold_s(
-    x_stainless_poll_helper: Annotated[str | None, Header(include_in_schema=False)] = None,
-    x_stainless_read_timeout: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> float | None:
+async def hold_s(request: Request) -> float | None:
     """Return for how long a poll may be held; None if it is an ordinary read."""
-    if (x_stainless_poll_helper or "").lower() != "true":
+    if request.headers.get("x-stainless-poll-helper", "").lower() != "true":
         return None
     try:
-        patience = float(x_stainless_read_timeout or "nan")
+        patience = float(request.headers.get("x-stainless-read-timeout") or "nan")
     except ValueError:
         patience = float("nan")
     return min(HOLD_S, patience / 2) if patience > 0 else HOLD_WITHOUT_TIMEOUT_S

@@ -20,6 +20,7 @@ from understudy.api.requests import (
 )
 from understudy.api.retries import OnceDep
 from understudy.api.sse import event_stream
+from understudy.api.straight import StraightRoute
 from understudy.bus.base import EventId
 from understudy.engine.service import Started
 from understudy.errors import InvalidRequest
@@ -28,7 +29,7 @@ from understudy.protocol.runs import FINAL, CreateRun, CreateThreadAndRun, Modif
 from understudy.storage import runs, threads
 from understudy.storage.runs import RunRecord
 
-router = APIRouter(prefix="/threads", tags=["runs"])
+router = APIRouter(prefix="/threads", tags=["runs"], route_class=StraightRoute)
 
 STREAMED: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A run, or its events."}

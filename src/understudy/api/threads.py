@@ -5,13 +5,14 @@ from fastapi import APIRouter, Request, Response
 from understudy.api.answers import json_answer
 from understudy.api.requests import ProjectDep, ServicesDep, ThreadId, WindowDep, body
 from understudy.api.retries import OnceDep
+from understudy.api.straight import StraightRoute
 from understudy.protocol.base import Deleted, Page, page_of
 from understudy.protocol.thread_list import ListedThread
 from understudy.protocol.threads import CreateThread, ModifyThread, Thread
 from understudy.storage import thread_list, threads
 from understudy.storage.thread_list import ThreadFilter
 
-router = APIRouter(prefix="/threads", tags=["threads"])
+router = APIRouter(prefix="/threads", tags=["threads"], route_class=StraightRoute)
 
 _METADATA = {
     "name": "metadata",

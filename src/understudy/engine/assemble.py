@@ -11,7 +11,7 @@ from understudy.ids import new_id
 from understudy.inference.base import Delta, Finished, FinishReason, RefusalDelta, TextDelta, ToolCallDelta
 from understudy.protocol import events as wire
 from understudy.protocol.annotations import Annotation
-from understudy.protocol.events import Event, event
+from understudy.protocol.events import Event, alike
 from understudy.protocol.messages import Content, IncompleteReason, Message, image_content
 from understudy.protocol.runs import Usage, usage
 from understudy.protocol.steps import RunStep, StepDetails, ToolCall
@@ -175,7 +175,7 @@ def _begin_calls(draft: Draft, now: float) -> Folded:
 
 
 def _begun(noun: str, begun: Message | RunStep) -> list[Event]:
-    return [event(f"{noun}.created", begun), event(f"{noun}.in_progress", begun)]
+    return alike((f"{noun}.created", f"{noun}.in_progress"), begun)
 
 
 def _end_message(draft: Draft, now: float, used: Usage, cut: IncompleteReason | None = None) -> Folded:

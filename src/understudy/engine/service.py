@@ -12,11 +12,11 @@ from understudy.engine.endings import Change, end
 from understudy.engine.limits import Backlog, refuse_beyond
 from understudy.engine.retries import ALWAYS, Once
 from understudy.engine.sweeper import QUEUE_PATIENCE_S
-from understudy.engine.transitions import LEGAL, end_step, move, told
+from understudy.engine.transitions import LEGAL, end_step, move
 from understudy.errors import InvalidRequest
 from understudy.ids import Clock, new_id
 from understudy.inference.base import Routes
-from understudy.protocol.events import Event, event
+from understudy.protocol.events import Event, alike, event
 from understudy.protocol.runs import CreateRun, CreateThreadAndRun, Run, RunFields, ToolOutput
 from understudy.protocol.steps import RunStep
 from understudy.protocol.threads import Thread
@@ -219,7 +219,7 @@ class RunService:
         patience = now + QUEUE_PATIENCE_S
         run = replace(run, id=new_id("run"), lease_until=patience, include_results=with_results)
         runs.add(connection, run)
-        return run, [event("thread.run.created", run.shown()), told(run)]
+        return run, alike(("thread.run.created", "thread.run.queued"), run.shown())
 
     # --- checks ------------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,12 @@ def event(name: str, body: WireModel) -> Event:
     return Event(name, body.model_dump_json())
 
 
+def alike(names: Sequence[str], body: WireModel) -> list[Event]:
+    """Events that carry the same whole object, which is encoded once."""
+    data = body.model_dump_json()
+    return [Event(name, data) for name in names]
+
+
 def text_delta(
     message_id: str, index: int, text: str, *, first: bool, annotations: Sequence[Mapping[str, object]] = ()
 ) -> Event:

@@ -23,6 +23,9 @@ _SAID = (messages.c.seq, messages.c.id, messages.c.run_id, messages.c.role, mess
 _FINISHED = select(*_SAID).where(*_LISTED, messages.c.status != "in_progress")
 _BEFORE = _FINISHED.where(messages.c.seq < bindparam("before"))
 _NEWEST = _BEFORE.order_by(messages.c.seq.desc()).limit(bindparam("most"))
+_BEGUN = ~((messages.c.status == "in_progress") & (cast(messages.c.content, Text) == "[]"))
+_FIRST = select(messages).where(*_LISTED, _BEGUN).limit(bindparam("most"))
+_FIRST_PAGE = {"asc": _FIRST.order_by(messages.c.seq), "desc": _FIRST.order_by(messages.c.seq.desc())}
 _SAVE = update(messages).where(given(messages.c.id))
 _LAST_PLACE = 2**62
 
@@ -34,10 +37,6 @@ def _message(row: RowMapping) -> Message:
 def _listed(thread_id: str) -> tuple[ColumnElement[bool], ...]:
     """All that a thread shows: nothing deleted, nothing left behind by a dead worker."""
     return (messages.c.thread_id == thread_id, ~messages.c.deleted, ~messages.c.abandoned)
-
-
-def _unbegun() -> ColumnElement[bool]:
-    return (messages.c.status == "in_progress") & (cast(messages.c.content, Text) == "[]")
 
 
 def add(connection: Connection, project: str, thread_id: str, new: Sequence[Message]) -> None:
@@ -65,7 +64,11 @@ def list_page(
     connection: Connection, thread_id: str, window: Window, run_id: str | None = None
 ) -> tuple[list[Message], bool]:
     """Return a page of a thread's messages, and whether there are more. A message not yet begun is not shown."""
-    shown = [*_listed(thread_id), ~_unbegun()]
+    if run_id is None and window.is_first:
+        values = {"given_thread_id": thread_id, "most": window.limit + 1}
+        found = connection.execute(_FIRST_PAGE[window.order], values).mappings().all()
+        return [_message(row) for row in found[: window.limit]], len(found) > window.limit
+    shown = [*_listed(thread_id), _BEGUN]
     if run_id is not None:
         shown.append(messages.c.run_id == run_id)
     rows, more = page(connection, messages, messages.c.thread_id == thread_id, shown, window, NOUN)

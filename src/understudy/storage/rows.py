@@ -38,6 +38,11 @@ class Window:
     after: str | None = None
     before: str | None = None
 
+    @property
+    def is_first(self) -> bool:
+        """Tell whether the page begins where the list does."""
+        return self.after is None and self.before is None
+
 
 def given(column: Column[Any]) -> ColumnElement[bool]:
     """The condition that a column has the value which is given as `given_<column>` when the statement is executed."""

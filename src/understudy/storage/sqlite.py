@@ -10,8 +10,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -60,6 +60,35 @@ def _job(queue_: "queue.SimpleQueue[_Job | None]", work: Callable[[Connection], 
     done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     queue_.put(_Job(work, done))
     return done
+
+
+class _Kept:
+    """A connection that its thread keeps until something goes wrong on it.
+
+    To take one out of the pool for each transaction, and to put it back, costs as much as a query or two.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Open a transaction."""
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            with self._connection.begin():
+                yield self._connection
+        except BaseException:
+            self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """Put the connection back into the pool, which sees to its state."""
+        kept, self._connection = self._connection, None
+        if kept is not None:
+            kept.close()
 
 
 class SqliteStore:
@@ -146,14 +175,16 @@ class SqliteStore:
     # --- the readers' threads ---------------------------------------------------------------------------------------
 
     def _answer_queries(self) -> None:
-        while self._answer_next():  # in a frame of its own: what was read must not be held until something else is
+        kept = _Kept(self._read_engine)
+        while self._answer_next(kept):  # in a frame of its own: what was read must not be held until something else is
             pass
+        kept.give_back()
 
-    def _answer_next(self) -> bool:
+    def _answer_next(self, kept: _Kept) -> bool:
         job = self._queries.get()
         if job is not None and not job.done.cancelled():
             try:
-                with self._read_engine.begin() as connection:
+                with kept.begin() as connection:
                     value = job.work(connection)
             except BaseException as problem:
                 job.finish(None, faults.told(problem))
@@ -164,15 +195,15 @@ class SqliteStore:
     # --- the writer thread ---------------------------------------------------------------------------------------
 
     def _write_groups(self) -> None:
-        while True:
+        kept, stop = _Kept(self._write_engine), False
+        while not stop:
             group, stop = self._next_group()
             if group:
                 began = time.perf_counter()
-                self._commit(group)
+                self._commit(group, kept)
                 if self._on_commit is not None:
                     self._on_commit(time.perf_counter() - began)
-            if stop:
-                return
+        kept.give_back()
 
     def _next_group(self) -> tuple[list[_Job], bool]:
         """Wait for one change, then take all that wait behind it."""
@@ -186,10 +217,10 @@ class SqliteStore:
             job = self._jobs.get()
         return group, True
 
-    def _commit(self, group: list[_Job]) -> None:
+    def _commit(self, group: list[_Job], kept: _Kept) -> None:
         outcomes: list[tuple[Any, BaseException | None]] = []
         try:
-            with self._write_engine.begin() as connection:
+            with kept.begin() as connection:
                 outcomes = [self._apply(connection, job, alone=len(group) == 1) for job in group]
         except BaseException as trouble:  # the transaction as a whole failed: nobody's change was kept
             failure = faults.told(trouble)
