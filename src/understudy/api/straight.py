@@ -25,7 +25,10 @@ class StraightRoute(APIRoute):
         usual = super().get_route_handler()
         if signature(self.endpoint).return_annotation is not Response:
             return usual
-        return _finder(self.dependant) or usual
+        try:
+            return _finder(self.dependant) or usual
+        except AttributeError:  # another version of FastAPI describes dependencies in another way
+            return usual
 
 
 def _finder(asked: Dependant) -> Find | None:
