@@ -32,8 +32,8 @@ DEFAULT_RANKING: JsonObject = {"ranker": "default_2024_08_21", "score_threshold"
 DESCRIPTION = (
     "Search the files that the user and the assistant have given. Search before you answer a question, even one that "
     "you could answer yourself: they are given for the answer to come from them. Search again in other words if the "
-    "passages do not answer it. Each passage begins with its mark, such as 【4:0†name】: copy the mark right behind each "
-    "statement that rests on the passage, and never make one up."
+    "passages do not answer it. Each passage begins with its mark, such as 【4:0†name】: copy the mark right behind "
+    "each statement that rests on the passage, and never make one up."
 )
 PARAMETERS: JsonObject = {
     "type": "object",
