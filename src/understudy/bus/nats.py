@@ -96,6 +96,8 @@ class NatsBus:
         await self._outbox.open(self._client)
         self._reader.open(self._client)
         await self._client.subscribe(f"{self._prefix}.signal.*", cb=self._signalled)
+        with suppress(NatsError, OSError, TimeoutError):
+            await self._client.flush(timeout=1)  # from now on NATS knows that signals are wanted here
         self._keeping = asyncio.create_task(self._keep_sending(), name="outbox")
 
     async def close(self) -> None:
