@@ -19,7 +19,7 @@ MAX_FUNCTION_LINES_P90 = 30
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "handler", "impl", "data", "misc", "common"}
 
 # "" is the package itself: its version
-EVERYWHERE = {"protocol", "errors", "ids", "logs", "orphans", "rounds", "tracing", ""}
+EVERYWHERE = {"protocol", "errors", "ids", "little_endian", "logs", "orphans", "rounds", "tracing", ""}
 COMMANDS = {"archive", "backup", "chat", "cli", "connections", "serve", "demo", "doctor", "model_download", "keys"}
 COMMANDS |= {"__main__"}
 COMMANDS |= {"sandbox_setup"}
@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "ids": set(),
     "logs": {"errors"},
+    "little_endian": set(),
     "orphans": set(),
     "rounds": {"errors"},
     "tracing": {""},

@@ -1,13 +1,12 @@
 """Which sentence of a passage bears an answer's statement out, whatever the two are written in."""
 
 import asyncio
-from array import array
 from collections.abc import Awaitable, Sequence
 from operator import mul
-from sys import byteorder
 from typing import Protocol
 
 from understudy.errors import Unavailable
+from understudy.little_endian import unpacked
 from understudy.retrieval import cite
 
 WAIT_S = 3.0
@@ -42,13 +41,6 @@ class Support:
                 first, *others = await self._embed([statement, *candidates], urgent=True)
         except (Unavailable, TimeoutError):
             return cite.quote(before, passage)
-        mine = _numbers(first)
-        cosines = [sum(map(mul, mine, _numbers(other))) for other in others]
+        mine = unpacked("f", first)
+        cosines = [sum(map(mul, mine, unpacked("f", other))) for other in others]
         return cite.by_meaning(statement, candidates, cosines)
-
-
-def _numbers(vector: bytes) -> "array[float]":
-    numbers = array("f", vector)
-    if byteorder == "big":
-        numbers.byteswap()
-    return numbers

@@ -2,12 +2,11 @@
 
 import asyncio
 import math
-from array import array
 from collections.abc import Sequence
-from sys import byteorder
 from typing import TYPE_CHECKING
 
 from understudy.errors import Unavailable
+from understudy.little_endian import packed
 
 if TYPE_CHECKING:
     import openai
@@ -70,15 +69,12 @@ class EndpointEmbedder:
         rows = sorted(answer.data, key=lambda row: row.index)
         if len(rows) != len(given):
             raise Unavailable(f"The embeddings endpoint gave {len(rows)} vectors for {len(given)} texts.")
-        return [packed(row.embedding) for row in rows]
+        return [normed(row.embedding) for row in rows]
 
 
-def packed(numbers: Sequence[float]) -> bytes:
+def normed(numbers: Sequence[float]) -> bytes:
     """Return a vector as little-endian float32, of length 1; one without direction stays zero."""
     length = math.sqrt(math.fsum(number * number for number in numbers)) or 1.0
     if not math.isfinite(length):
         raise Unavailable("The embeddings endpoint gave a vector that is not made of numbers.")
-    row = array("f", [number / length for number in numbers])
-    if byteorder == "big":
-        row.byteswap()
-    return row.tobytes()
+    return packed("f", [number / length for number in numbers])

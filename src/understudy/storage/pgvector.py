@@ -5,15 +5,14 @@ migrate` makes and fills once the extension can be had. Without that table, and 
 older version has written to it), numpy searches the blocks: both compare every vector, so they find the same.
 """
 
-import array
 import logging
-import sys
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from understudy.little_endian import unpacked
 from understudy.storage.search import IndexedStore, VectorIndex
 
 log = logging.getLogger(__name__)
@@ -136,24 +135,17 @@ def prepare(engine: Engine) -> None:
 
 def spelled(vector: bytes) -> str:
     """Write a vector of little-endian float32 as PostgreSQL reads it; nine digits are exact."""
-    return f"[{','.join([f'{number:.9g}' for number in _numbers('f', vector)])}]"
+    return f"[{','.join([f'{number:.9g}' for number in unpacked('f', vector)])}]"
 
 
 def _add(connection: Connection, block: int, keys: bytes, vectors: bytes) -> None:
-    each = _numbers("q", keys)
+    each = unpacked("q", keys)
     size = len(vectors) // len(each)
     rows = [
         {"block": block, "key": key, "embedding": spelled(vectors[place * size : (place + 1) * size])}
         for place, key in enumerate(each)
     ]
     connection.execute(_ADD, rows)
-
-
-def _numbers(kind: str, content: bytes) -> "array.array[Any]":
-    numbers = array.array(kind, bytes(content))
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
 
 
 def _pairs(connection: Connection, statement: Any, given: dict[str, Any]) -> dict[int, float]:

@@ -3,14 +3,13 @@
 A block is written once and never changed. Rows are little-endian float32, of length 1; keys little-endian int64.
 """
 
-import array
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from understudy.little_endian import packed
 from understudy.storage import pgvector
 from understudy.storage.schema import indexed_stores, vector_blocks
 
@@ -39,7 +38,7 @@ def add(
         "vector_store_id": vector_store_id,
         "file_id": file_id,
         "embedder": embedder,
-        "chunk_keys": packed(keys),
+        "chunk_keys": packed("q", keys),
         "vectors": vectors,
     }
     block = connection.execute(insert(vector_blocks), values).inserted_primary_key
@@ -69,14 +68,6 @@ def read(connection: Connection, ids: Sequence[int]) -> list[tuple[int, bytes, b
     """Return id, keys and vectors of some blocks."""
     query = select(vector_blocks.c.id, vector_blocks.c.chunk_keys, vector_blocks.c.vectors)
     return [(row[0], row[1], row[2]) for row in connection.execute(query.where(vector_blocks.c.id.in_(ids)))]
-
-
-def packed(keys: Sequence[int]) -> bytes:
-    """Return keys as a block holds them."""
-    row = array.array("q", keys)
-    if sys.byteorder == "big":
-        row.byteswap()
-    return row.tobytes()
 
 
 def _changed(connection: Connection, vector_store_id: str) -> None:
