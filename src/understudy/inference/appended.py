@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from understudy.inference.base import ChatMessage
-from understudy.inference.images import as_text
+from understudy.inference.images import plain
 from understudy.protocol.annotations import CITATION, MADE_FILES
 
 _MAX_SOURCES = 20
@@ -51,8 +51,7 @@ def choices(messages: Sequence[ChatMessage]) -> Choices:
 
 
 def _outputs(messages: Sequence[ChatMessage]) -> list[str]:
-    contents = [message.get("content") for message in messages if message["role"] == "tool"]
-    return [as_text(content) if isinstance(content, list | tuple) else str(content or "") for content in contents]
+    return [plain(message.get("content")) for message in messages if message["role"] == "tool"]
 
 
 def _links(output: str) -> Iterator[str]:

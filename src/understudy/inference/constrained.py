@@ -56,7 +56,7 @@ class Constrained:
         reply = envelope.allowed(request)
         known = envelope.answered_calls(request.messages) if reply.message else frozenset[str]()
         reader = _EnvelopeReader(known, choices(request.messages))
-        prompt = _enveloped(request, reply)
+        prompt = _enveloped(request, reply, reader.choices)
         async with aclosing(self._inner.stream(prompt)) as deltas:
             async for found in _read(deltas, reader):
                 if not isinstance(found, Finished):
@@ -76,7 +76,7 @@ class Constrained:
     async def _message_instead(
         self, request: CompletionRequest, reader: "_EnvelopeReader", end: Finished
     ) -> AsyncGenerator[Delta, None]:
-        talk = _enveloped(request, envelope.Allowed(message=True, tools=()))
+        talk = _enveloped(request, envelope.Allowed(message=True, tools=()), reader.choices)
         async with aclosing(self._inner.stream(talk)) as deltas:
             async for found in _read(deltas, _EnvelopeReader(frozenset(), reader.choices)):
                 yield found
@@ -123,8 +123,8 @@ def _format(wanted: Any) -> Any:
     return {"type": "json_schema", "json_schema": {**asked, "schema": grammar_schema(asked.get("schema") or {})}}
 
 
-def _enveloped(request: CompletionRequest, reply: envelope.Allowed) -> CompletionRequest:
-    shape = {"name": "reply", "schema": envelope.schema(reply, choices(request.messages))}
+def _enveloped(request: CompletionRequest, reply: envelope.Allowed, named: Choices) -> CompletionRequest:
+    shape = {"name": "reply", "schema": envelope.schema(reply, named)}
     return replace(
         request,
         messages=envelope.prompt_messages(request),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from understudy.inference.appended import Choices
 from understudy.inference.base import ChatMessage, CompletionRequest, ToolSpec
 from understudy.inference.grammar_schema import arguments_schema
-from understudy.inference.images import as_text
+from understudy.inference.images import plain
 from understudy.protocol.annotations import CITATION, MADE_FILES
 
 CODE = "code_interpreter"
@@ -142,7 +142,7 @@ def schema(reply: Allowed, named: Choices | None = None) -> dict[str, Any]:
 def prompt_messages(request: CompletionRequest) -> list[ChatMessage]:
     """Return the thread as chat messages that need no tool support, the instructions and functions first."""
     leading, rest = _split_system(request.messages)
-    instructions = "\n\n".join(_plain(message.get("content")) for message in leading)
+    instructions = "\n\n".join(plain(message.get("content")) for message in leading)
     explained = _explained(request.tools) if request.tools else ""
     system = "\n\n".join(part for part in (instructions, explained) if part)
     head: list[ChatMessage] = [{"role": "system", "content": system}] if system else []
@@ -236,10 +236,11 @@ def _history(messages: Sequence[ChatMessage], *, enveloped: bool) -> Iterator[Ch
             outputs = []
         made = message.get("tool_calls") or ()
         calls |= {str(call.get("id")): call for call in made}
-        plain = _plain_message(message, enveloped=enveloped)
-        question = plain["content"] if plain["role"] == "user" else question
-        yield plain
-        yield from (said for call in made for said in _code_block(call, question))
+        said = _plain_message(message, enveloped=enveloped)
+        question = said["content"] if said["role"] == "user" else question
+        yield said
+        for call in made:
+            yield from _code_block(call, question)
     if outputs:
         yield _results(outputs, question, enveloped=enveloped)
 
@@ -275,7 +276,7 @@ def _language_of(question: str) -> str:
 def _plain_message(message: ChatMessage, *, enveloped: bool) -> ChatMessage:
     role: Literal["system", "user", "assistant"]
     role = "system" if message["role"] in _SYSTEM_ROLES else "assistant" if message["role"] == "assistant" else "user"
-    text = _plain(message.get("content"))
+    text = plain(message.get("content"))
     if role != "assistant" or not (enveloped or message.get("tool_calls")):
         return {"role": role, "content": text}
     calls = [_without_code(_call_entry(call)) for call in message.get("tool_calls") or ()]
@@ -301,12 +302,8 @@ def _call_entry(call: Mapping[str, Any]) -> dict[str, Any]:
 
 def _output_line(call: Mapping[str, Any] | None, message: ChatMessage) -> str:
     entry = _without_code(_call_entry(call)) if call else {"name": None, "arguments": {}}
-    output = _plain(message.get("content"))
+    output = plain(message.get("content"))
     return _json({"result_of": entry["name"], "arguments": entry["arguments"], "output": output})
-
-
-def _plain(content: Any) -> str:
-    return as_text(content) if isinstance(content, list | tuple) else str(content or "")
 
 
 def _parsed(text: str) -> Any:
@@ -344,7 +341,7 @@ def _code_is_to_be_mended(messages: Sequence[ChatMessage]) -> bool:
     turn = list(_latest_turn(messages))
     calls = [_call_entry(call) for message in turn for call in message.get("tool_calls") or ()]
     runs = sum(call["name"] == CODE for call in calls)
-    output = _plain(turn[0].get("content")) if turn and turn[0]["role"] == "tool" else ""
+    output = plain(turn[0].get("content")) if turn and turn[0]["role"] == "tool" else ""
     return 0 < runs < _MAX_TRIES and _ERROR.search(output) is not None
 
 

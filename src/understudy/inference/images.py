@@ -34,6 +34,11 @@ async def adapt_images(
     return [await pictures.adapt(message) for message in reversed(messages)][::-1]
 
 
+def plain(content: Any) -> str:
+    """Return a message's content as one text, whatever its form."""
+    return as_text(content) if isinstance(content, list | tuple) else str(content or "")
+
+
 def as_text(parts: Sequence[Mapping[str, Any]]) -> str:
     """Return content parts as one text, a note in each picture's place."""
     return "\n".join(str(part["text"]) if part.get("type") == "text" else _NOTE for part in parts)
