@@ -66,6 +66,13 @@ _ENVIRONMENT = {
 }
 
 
+ALONE = (
+    *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
+    *("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+)
+"""What every jail of ours takes from who is inside, the readers' (`reader_jail.py`) too."""
+
+
 class JailFailed(Exception):
     """No worker came up. The message is what bubblewrap or the worker said."""
 
@@ -140,8 +147,8 @@ def _has_ended(handle: int) -> bool:
 def arguments(walls: Walls, passed: dict[str, int]) -> list[str]:
     """Return bubblewrap's arguments. `passed` are descriptors by the path that their content gets, or their option."""
     return [
-        *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
-        *("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *ALONE,
+        "--unshare-cgroup",
         *("--uid", _INSIDE_UID, "--gid", _INSIDE_UID, "--hostname", "sandbox"),
         *_sized("/", _ROOT_SIZE),
         *("--ro-bind", "/usr", "/usr", *_sized("/usr/local", MiB), "--remount-ro", "/usr/local"),

@@ -11,22 +11,19 @@ import asyncio
 import json
 import logging
 import os
-import secrets
-import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import understudy
 from understudy.errors import Unavailable
 from understudy.sandbox import seccomp
 from understudy.sandbox.bubblewrap import KIND, bubblewrap_path
-from understudy.sandbox.jail import system_mounts
+from understudy.sandbox.jail import ALONE, system_mounts
 from understudy.sandbox.mending import mend
+from understudy.sandbox.probes import WAYS, bait
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +36,10 @@ _TRIAL_S = 20.0
 _FOLDERS_OF_A_PYTHON = ("bin", "lib", "lib64", "pyvenv.cfg")  # a virtual environment may lie in a folder of secrets
 _PLACES_IN_VARIABLES = ("TESSDATA_PREFIX", "LD_LIBRARY_PATH")
 
-_PROBES = r"""
-import json, os, socket, sys
+_PROBES = (
+    WAYS
+    + r"""
+import json, sys
 canary, port, abstract, *places = json.loads(sys.argv[1])
 found = []
 def probe(name, attempt):
@@ -49,15 +48,6 @@ def probe(name, attempt):
             found.append(name)
     except (OSError, AttributeError):
         pass
-def connects(family, address):
-    with socket.socket(family) as one:
-        one.settimeout(2)
-        one.connect(address)
-    return True
-def writes(path):
-    with open(path, "w"):
-        os.unlink(path)
-    return True
 probe("it reads the server's files", lambda: open(canary, "rb").read())
 probe("it sees processes", lambda: os.listdir("/proc"))
 probe("it reaches the network", lambda: connects(socket.AF_INET, ("127.0.0.1", port)))
@@ -68,6 +58,7 @@ for place in ("/", "/tmp", "/dev", "/dev/shm", "/usr", *places):
     probe("it writes to " + place, lambda: writes(place + "/understudy-probe"))
 print(json.dumps(found))
 """
+)
 
 
 class ReaderJail:
@@ -142,8 +133,8 @@ class ReaderJail:
     def _arguments(self, rules: int) -> list[str]:
         """Return bubblewrap's arguments; `rules` is the open file with the filter of system calls."""
         return [
-            *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
-            *("--unshare-cgroup-try", "--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+            *ALONE,
+            "--unshare-cgroup-try",
             *("--ro-bind", "/usr", "/usr", *system_mounts(), "--dev", "/dev"),
             *(word for path in self._shown for word in ("--ro-bind-try", str(path), str(path))),
             *(
@@ -197,8 +188,10 @@ def _walls_that_hold(arguments: Callable[[int], list[str]]) -> str:
     if not sys.platform.startswith("linux") or not seccomp.is_known():
         raise Unavailable("it is made on Linux only, on x86_64 and aarch64")
     path, rules = bubblewrap_path(), _rules()
-    with _bait() as bait:
-        command = [path, *arguments(rules), sys.executable, "-I", "-S", "-c", _PROBES, json.dumps(bait)]
+    places = [str(Path(understudy.__file__).parent), sysconfig.get_paths()["purelib"]]
+    with bait() as laid:
+        told = json.dumps([laid.canary, laid.port, laid.abstract, *places])
+        command = [path, *arguments(rules), sys.executable, "-I", "-S", "-c", _PROBES, told]
         try:
             done = subprocess.run(  # noqa: S603  # every word of it is ours
                 command,
@@ -221,23 +214,3 @@ def _walls_that_hold(arguments: Callable[[int], list[str]]) -> str:
     if found:
         raise Unavailable(f"it does not hold: {'; '.join(found)}")
     return path
-
-
-@contextmanager
-def _bait() -> Iterator[list[str | int]]:
-    """Lay out what nobody inside may reach, and tell the probes where."""
-    abstract = f"understudy-{secrets.token_hex(8)}"
-    with (
-        tempfile.NamedTemporaryFile() as canary,
-        socket.socket() as loopback,
-        socket.socket(socket.AF_UNIX) as unix,
-    ):
-        Path(canary.name).chmod(0o644)
-        canary.write(secrets.token_bytes())
-        canary.flush()
-        loopback.bind(("127.0.0.1", 0))
-        loopback.listen()
-        unix.bind(f"\0{abstract}")
-        unix.listen()
-        folder = str(Path(understudy.__file__).parent)
-        yield [canary.name, loopback.getsockname()[1], abstract, folder, sysconfig.get_paths()["purelib"]]

@@ -7,21 +7,21 @@ taken where the kernel's can be had.
 import json
 import os
 import secrets
-import socket
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from understudy.sandbox.jail import Jail
+from understudy.sandbox.probes import WAYS, bait
 from understudy.sandbox.session import JailSession
 
 _NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup", "mnt")
 _VARIABLE = "UNDERSTUDY_SANDBOX_SELF_TEST"
 _TIMEOUT_S = 20.0
 
-PROBES = r"""
-import ctypes, errno, json, os, socket
+PROBES = (
+    WAYS
+    + r"""
+import ctypes, errno, json
 libc = ctypes.CDLL(None, use_errno=True)
 found = []
 def probe(name):
@@ -35,11 +35,6 @@ def probe(name):
 def call(function, *arguments):
     if function(*arguments) == -1:
         raise OSError(ctypes.get_errno(), "")
-    return True
-def connects(family, address):
-    with socket.socket(family) as one:
-        one.settimeout(2)
-        one.connect(address)
     return True
 probe("it reads the server's files")(lambda: open(CANARY, "rb").read())
 probe("it sees the server's environment")(lambda: any(
@@ -58,7 +53,7 @@ def traces():
 probe("it traces processes")(traces)
 probe("it makes memory that nobody counts")(lambda: os.memfd_create("x"))
 for place in ("/", "/usr", "/dev", "/opt", "/etc"):
-    probe(f"it writes to {place}")(lambda: open(place + "/probe", "w"))
+    probe(f"it writes to {place}")(lambda: writes(place + "/probe"))
 probe("it has devices")(lambda: set(os.listdir("/dev")) - DEVICES)
 import resource
 probe("it has no limits")(lambda: resource.RLIM_INFINITY in [resource.getrlimit(each)[0] for each in (
@@ -82,6 +77,7 @@ for child in children:
     os.waitpid(child, 0)
 print(json.dumps(found))
 """
+)
 
 _DEVICES = {
     *("null", "zero", "full", "random", "urandom", "tty", "console", "pts", "ptmx", "shm"),
@@ -91,10 +87,10 @@ _DEVICES = {
 
 async def findings(session: JailSession, *, uid: int | None, processes: int, disk: int) -> list[str]:
     """Return what a session can do that it must not, each as a clause; nothing, if the walls stand."""
-    with _bait() as (canary, port, abstract):
+    with bait() as laid:
         os.environ[_VARIABLE] = secrets.token_hex()
         try:
-            names = {"CANARY": canary, "PORT": port, "ABSTRACT": abstract, "PROCESSES": processes}
+            names = {"CANARY": laid.canary, "PORT": laid.port, "ABSTRACT": "\0" + laid.abstract, "PROCESSES": processes}
             names |= {"DEVICES": _DEVICES, "VARIABLE": _VARIABLE, "MOST": disk}
             head = "".join(f"{name} = {value!r}\n" for name, value in names.items())
             result = await session.run(head + PROBES, _TIMEOUT_S)
@@ -105,25 +101,6 @@ async def findings(session: JailSession, *, uid: int | None, processes: int, dis
     except ValueError:
         return [f"the probes did not end well: {result.logs.strip()[-300:] or result.outcome}"]
     return [str(each) for each in told] + list(_what_the_kernel_says(session.jail, uid))
-
-
-@contextmanager
-def _bait() -> Iterator[tuple[str, int, str]]:
-    """Lay out what nobody inside may reach: a file, a listener on loopback and one on an abstract socket."""
-    abstract = f"\0understudy-{secrets.token_hex(8)}"
-    with (
-        tempfile.NamedTemporaryFile() as canary,
-        socket.socket() as loopback,
-        socket.socket(socket.AF_UNIX) as unix,
-    ):
-        Path(canary.name).chmod(0o644)  # its mode would let the jail's user read it: the walls must not
-        canary.write(secrets.token_bytes())
-        canary.flush()
-        loopback.bind(("127.0.0.1", 0))
-        loopback.listen()
-        unix.bind(abstract)
-        unix.listen()
-        yield canary.name, loopback.getsockname()[1], abstract
 
 
 def _what_the_kernel_says(jail: Jail, uid: int | None) -> Iterator[str]:
