@@ -21,6 +21,7 @@ from understudy.inference.dialect import Dialect, ImageFetcher, ImageReader, Ups
 from understudy.inference.images import adapt_images
 from understudy.inference.patience import Patience
 from understudy.inference.sse import DONE, payloads
+from understudy.inference.unread import unread
 from understudy.inference.wire import ErrorObject, NotUnderstood, ReplyReader
 
 _log = logging.getLogger(__name__)
@@ -199,7 +200,7 @@ def _tool_body(tool: ToolSpec) -> dict[str, Any]:
 async def _chunks(response: Any, idle_s: float, reader: ReplyReader) -> AsyncGenerator[object, None]:
     """Yield a reply's decoded chunks. Raises UpstreamError when it ends before its finish reason."""
     try:
-        received = _timed(response.aiter_bytes(), idle_s, reader)
+        received = _received(response, idle_s, reader)
         async with aclosing(payloads(received)) as lines:
             async for payload in lines:
                 if payload == DONE:
@@ -215,9 +216,9 @@ async def _chunks(response: Any, idle_s: float, reader: ReplyReader) -> AsyncGen
         raise BrokenOff
 
 
-async def _timed(chunks: AsyncIterator[bytes], idle_s: float, reader: ReplyReader) -> AsyncIterator[bytes]:
-    """Pass bytes on until the end, or until the upstream is silent for too long."""
-    patience = Patience()
+async def _received(response: Any, idle_s: float, reader: ReplyReader) -> AsyncIterator[bytes]:
+    """Yield a body's bytes until its end, also those ahead of a fault, or until the upstream is silent for too long."""
+    chunks, patience = response.aiter_bytes(), Patience()
     while True:
         finished = reader.reason is not None
         try:
@@ -226,6 +227,9 @@ async def _timed(chunks: AsyncIterator[bytes], idle_s: float, reader: ReplyReade
             if finished:
                 return
             raise UpstreamError("The model's server was silent for too long.") from None
+        except Exception:
+            yield unread(response)
+            raise
         if chunk is None:
             return
         yield chunk
