@@ -47,12 +47,7 @@ from understudy.config_values import (
 from understudy.errors import ConfigurationError
 
 PREFIX = "UNDERSTUDY_"
-
-
 _A_SECRET = f"a key of {MIN_KEY_LENGTH} or more letters, digits and signs"
-
-
-# --- settings ----------------------------------------------------------------------------------------------------
 
 
 class Settings(BaseSettings):
@@ -173,6 +168,13 @@ class Settings(BaseSettings):
     ] = None
     rerank_key: Annotated[SecretStr | None, About("API key for the rerank URL.", "a key")] = None
     rerank_model: Annotated[str | None, About("Model of the rerank URL.", "a model's name")] = None
+    rewrite_model: Annotated[
+        str | None,
+        About(
+            "Model that rewrites the queries of searches with `rewrite_query`; unset: the first of `GET /v1/models`.",
+            "a model's name",
+        ),
+    ] = None
     vector_memory_bytes: Annotated[
         ByteSize,
         Field(ge=0),
@@ -367,9 +369,6 @@ def unknown_variables() -> list[str]:
     known = [f"{PREFIX}{name.upper()}" for name in SCALARS]
     strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     return [f"the variable {name} is not a setting{did_you_mean(name, known)}" for name in strangers]
-
-
-# --- sentences ---------------------------------------------------------------------------------------------------
 
 
 def _sentence(error: Any, flags: Mapping[str, object]) -> str:

@@ -28,6 +28,7 @@ from understudy.ids import SystemClock
 from understudy.inference import tokens
 from understudy.inference.image_fetch import ImageFetch
 from understudy.inference.registry import ModelRoutes
+from understudy.inference.rewriting import QueryRewriter
 from understudy.ingest import pictures
 from understudy.ingest.files import Files
 from understudy.ingest.index import Index
@@ -157,13 +158,14 @@ def _ground(settings: Settings) -> _Ground:
 def _tools(ground: _Ground) -> _Tools:
     sandbox, jail, embedder = sandbox_of(ground.settings), ReaderJail(), embedder_of(ground.settings)
     index = index_of(ground.settings, ground.store, embedder)
+    rewriter = QueryRewriter(ground.providers, ground.settings.rewrite_model)
     return _Tools(
         sandbox,
         jail,
         Parsing(concurrency=ground.settings.ingest_concurrency, jail=jail),
         embedder,
         index,
-        Search(ground.store, index, ground.clock),
+        Search(ground.store, index, rewriter.rewrite, ground.clock),
         Waits(ground.store, ground.bus, ground.clock),
         CodeInterpreter(sandbox, ground.files),
     )

@@ -12,6 +12,7 @@ from understudy.api.keyring import Keyring
 from understudy.api.requests import Services
 from understudy.config import Settings
 from understudy.engine.retries import Refused
+from understudy.inference.rewriting import QueryRewriter
 from understudy.ingest.files import Files
 from understudy.ingest.search import Search
 from understudy.ingest.stores import VectorStores
@@ -42,7 +43,7 @@ def services(house: House) -> Services:
         uploads=Uploads(house.store, house.file_store, files, house.clock),
         vector_stores=VectorStores(house.store, house.bus, house.clock),
         waits=Waits(house.store, house.bus, house.clock),
-        search=Search(house.store, house.index, house.clock),
+        search=Search(house.store, house.index, QueryRewriter(house.routes, None).rewrite, house.clock),
         health=health,
     )
 

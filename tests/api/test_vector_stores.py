@@ -11,6 +11,7 @@ from tests.storage import builders as make
 from understudy.ingest.index import Ranking
 from understudy.protocol.vector_stores import DAY_S
 from understudy.retrieval.fuse import Weights
+from understudy.testing import say
 
 STORES = "/v1/vector_stores"
 POLL = {"X-Stainless-Poll-Helper": "true", "X-Stainless-Read-Timeout": "600"}
@@ -367,6 +368,20 @@ async def test_what_is_asked_reaches_the_index(client: AsyncClient, house: House
     asked = house.index.asked[-1]
     assert (asked["queries"], asked["limit"], asked["project"]) == (["drowns", "kills"], 2, make.PROJECT)
     assert asked["ranking"] == Ranking(0.3, Weights(text=0.0, dense=1.0), rerank=False)
+
+
+async def test_a_model_rewrites_queries(client: AsyncClient, house: House, library: str) -> None:
+    house.model.turns = [say("Ophelia drowns")]
+    given = {"query": "Hello, could you tell me what happens to Ophelia?", "rewrite_query": True}
+    found = await ok(client.post(f"{STORES}/{library}/search", json=given))
+    assert found["search_query"] == house.index.asked[-1]["queries"] == ["Ophelia drowns"]
+    assert found["data"][0]["chunk_id"] == "chunk_a"
+
+
+async def test_no_model_is_asked_for_a_store_that_is_not_there(client: AsyncClient, house: House) -> None:
+    given = {"query": "Ophelia", "rewrite_query": True}
+    await error(client.post(f"{STORES}/vs_nobody/search", json=given), 404)
+    assert house.model.requests == []
 
 
 async def test_filters_leave_files_out(client: AsyncClient, library: str) -> None:

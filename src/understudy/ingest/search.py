@@ -1,6 +1,6 @@
 """Searching vector stores: who may, in which files, and what is answered. The index finds."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -18,6 +18,9 @@ from understudy.storage.base import Store
 from understudy.storage.chunks import StoredChunk
 
 DEFAULT_RESULTS = 10
+
+Rewrite = Callable[[Sequence[str]], Awaitable[list[str]]]
+"""Turns what people ask into as many queries to search for. Never fails: what it cannot rewrite stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,10 @@ class _Scope:
 class Search:
     """Finds passages, on behalf of a client or of a run."""
 
-    def __init__(self, store: Store, index: Passages, clock: Clock) -> None:
+    def __init__(self, store: Store, index: Passages, rewrite: Rewrite, clock: Clock) -> None:
         self._store = store
         self._index = index
+        self._rewrite = rewrite
         self._clock = clock
 
     async def find(
@@ -94,8 +98,12 @@ class Search:
         return await self._store.read(partial(_described, project=project, hits=hits, now=now))
 
     async def page(self, project: str, store_id: str, given: SearchVectorStore) -> SearchPage:
-        """Answer a client's search of one store. Raises as `find`. Queries are searched for as they are given."""
+        """Answer a client's search of one store. Raises as `find`."""
         queries, limit = given.queries(), given.max_num_results or DEFAULT_RESULTS
+        if given.rewrite_query:
+            now = self._clock.now()
+            await self._store.read(lambda connection: vector_stores.usable(connection, project, store_id, now))
+            queries = await self._rewrite(queries)
         found = await self.find(
             project, [store_id], queries, limit=limit, filters=given.filters, ranking=given.ranking_options
         )
