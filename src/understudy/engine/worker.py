@@ -189,9 +189,7 @@ class Worker:
         about = tracing.ids(run.id, run.thread_id, run.attempt)
         about |= {"gen_ai.agent.id": run.assistant_id, "gen_ai.request.model": run.model}
         try:
-            with tracing.span(
-                "invoke_agent", run.assistant_id, about | tracing.ids(run.id, run.thread_id, run.attempt)
-            ):
+            with tracing.span("invoke_agent", run.assistant_id, about):
                 await self._loop.drive(run)
             return True
         except LeaseLost:

@@ -18,6 +18,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from understudy.orphans import die_with_parent
 from understudy.retrieval.chunk import Auto, Static, Strategy, chunks
 from understudy.retrieval.documents import Document, Section, Unreadable
 from understudy.retrieval.parse import parse
@@ -25,7 +26,7 @@ from understudy.retrieval.tokens import count
 
 MAX_TOKENS = 5_000_000  # the hosted API's limit for a file
 
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_NO_NEW_PRIVS = 38
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x1000_0000, 0x4000_0000
 _MAX_LINE = 1 << 16
 _OPEN_FILES = 64
@@ -173,9 +174,9 @@ def _answer(content: bytes, request: dict[str, Any]) -> list[Any]:
 
 def _confine(limits: dict[str, Any]) -> None:
     """Take from this process what reading a file does not need."""
+    die_with_parent()
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)  # no network; in a jail that is refused, and there is none
     for what, most in (
