@@ -51,3 +51,22 @@ async def test_a_child_whose_parent_lives_on_lives_on() -> None:
     assert lives(child.pid)
     child.kill()
     await child.communicate()
+
+
+LATE = """
+import os, sys, time
+from understudy.orphans import die_with_parent
+parent = os.getpid()
+if os.fork():
+    os._exit(0)
+while os.getppid() == parent:
+    time.sleep(0.01)
+die_with_parent(parent)
+print("lives on", flush=True)
+"""
+
+
+async def test_a_child_whose_parent_was_gone_before_it_could_ask_dies_too() -> None:
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", LATE, stdout=asyncio.subprocess.PIPE)
+    said, _ = await parent.communicate()  # until the child has let go of it as well
+    assert said == b""

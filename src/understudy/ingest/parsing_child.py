@@ -120,21 +120,22 @@ class _Host:
                 os.killpg(process, signal.SIGKILL)
 
     def _start(self, request: dict[str, Any], files: list[int]) -> None:
-        process = os.fork()
+        host, process = os.getpid(), os.fork()
         if process == 0:
-            _read(request, files, self._limits)
+            _read(request, files, self._limits, host)
         for file in files:
             os.close(file)
         os.setpgid(process, process)  # as the reader does itself: whoever comes first
         self._readers[process] = request["number"]
 
 
-def _read(request: dict[str, Any], files: list[int], limits: dict[str, Any]) -> None:
+def _read(request: dict[str, Any], files: list[int], limits: dict[str, Any], host: int) -> None:
     """Be the reader of one file, and end."""
     ending = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        die_with_parent(host)
         os.setpgid(0, 0)
         _let_go_of_all_but(files)
         _confine(limits)
@@ -174,7 +175,6 @@ def _answer(content: bytes, request: dict[str, Any]) -> list[Any]:
 
 def _confine(limits: dict[str, Any]) -> None:
     """Take from this process what reading a file does not need."""
-    die_with_parent()
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
