@@ -18,6 +18,7 @@ from understudy.inference.base import (
     Delta,
     Finished,
     FinishReason,
+    Provider,
     Route,
     TextDelta,
     TokenUsage,
@@ -128,7 +129,7 @@ class ScriptedTool:
 class OneRoute:
     """Routes that lead every name to one provider."""
 
-    provider: ScriptedProvider
+    provider: Provider
     context_window: int = 128_000
 
     def find(self, model: str) -> Route:

@@ -19,6 +19,8 @@ from understudy.errors import UpstreamError
 from understudy.inference.base import CompletionRequest, Finished, TextDelta, ToolSpec
 from understudy.inference.embedded import EmbeddedModel
 from understudy.inference.model_file import model_path
+from understudy.inference.rewriting import QueryRewriter
+from understudy.testing import OneRoute
 
 PLACE = {"type": "string", "description": "The city and state, e.g., San Francisco, CA"}
 UNIT = {
@@ -165,3 +167,19 @@ def has_ended(process_id: int, within_s: float) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+@pytest.mark.model
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ("안녕하세요. 저는 신입사원인데요, 육아휴직은 최대 며칠까지 쓸 수 있는지 궁금합니다.", "육아휴직"),
+        ("我想了解一下哈姆雷特为什么要装疯，谢谢！", "哈姆雷特"),
+        ("how do I fix error E1234 in the printer manual model X-200?", "E1234"),
+    ],
+)
+async def test_a_question_becomes_a_query(model: EmbeddedModel, asked: str, kept: str) -> None:
+    [query] = await QueryRewriter(OneRoute(model, model.context_window), None).rewrite([asked])
+    assert kept in query
+    assert len(query) < len(asked)
