@@ -29,10 +29,11 @@ test: .venv/dev.stamp model node browser sandbox lint  ## the suite, with the em
 	$(BIN)/pytest -q -m "not slow" tests/playground
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not model" --ignore=tests/playground
 
-test-all: .venv/dev.stamp model node browser sandbox lint  ## the suite and what takes long
-	$(BIN)/pytest -q --setup=scaled -m "not model and not sdk" $(ALL_SAME)
+test-all: .venv/dev.stamp model node browser sandbox lint  ## the suite and what takes long (an hour and a half)
+	$(BIN)/pytest -n 2 --dist loadfile --setup=scaled -m "not model and not sdk" $(ALL_SAME)
+	$(BIN)/pytest -q -m model
 	$(BIN)/pytest -q tests/playground
-	$(BIN)/pytest --ignore=tests/playground
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not model" --ignore=tests/playground
 
 chaos: .venv/dev.stamp  ## many clients on a cluster whose processes die and hang (minutes; SEED and ROUNDS may be given)
 	$(BIN)/python -m tests.chaos --seed $(SEED) --rounds $(ROUNDS)
