@@ -72,6 +72,20 @@ def test_functions_are_answered_by_typing(server: Server, wire: Wire, upstream: 
     assert outputs == ["21", "0.06", "again 21"]
 
 
+def test_what_a_terminal_would_obey_is_not_printed(server: Server, wire: Wire, upstream: Upstream) -> None:
+    """A model says what a hostile document wants: here to write the clipboard, to clear the screen, to go back."""
+    wire.assistant("weather", name="obedient")
+    upstream.script(
+        Reply("Let me \x9b1A look.", calls=[Call("weather", '{"city": "\x7f\x9b2J부산"}')]),
+        Reply("It\trains.\r\x1b]52;c;cm0gLXJmIC8=\x07\n끝"),
+    )
+    done = talk(server, "hello\n\x1b]0;out\x07rain\n", "obedient")
+    assert done.returncode == 0, done.stderr
+    assert "부산" in done.stdout
+    assert "It\trains." in done.stdout
+    assert not set(done.stdout) & {"\x1b", "\x07", "\x7f", "\x9b", "\r"}
+
+
 def test_what_fails_is_said_and_the_conversation_goes_on(server: Server, wire: Wire, upstream: Upstream) -> None:
     wire.assistant()
     upstream.script(Refusal(400, "The context is too long."))

@@ -4,6 +4,7 @@ Text streams in; calls of tools are shown, and functions are answered by typing 
 """
 
 import contextlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ PROMPT, ANSWER = "> ", "  = "
 HELP = "Type a message; /new begins a new thread, /quit or Ctrl+D ends, Ctrl+C stops a run."
 _DIM, _PLAIN = "\033[2m", "\033[0m"
 _MOST = 100
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends of lines
 
 
 class ChatFailed(UnderstudyError):
@@ -109,7 +111,7 @@ class Chat:
             self._follow(stream)
 
     def _output_of(self, function: Any) -> str:
-        print(f"{function.name}({function.arguments})")
+        print(printable(f"{function.name}({function.arguments})"))
         output = read(ANSWER)
         if output is None:
             raise KeyboardInterrupt
@@ -162,7 +164,7 @@ class Shown:
     def _text(self, part: Any) -> None:
         text = part.text.value or "" if part.type == "text" else f"[{part.type}]"
         self._open = self._open or bool(text)
-        print(text, end="", flush=True)
+        print(printable(text), end="", flush=True)
 
     def end(self) -> None:
         """End the line, if one is open."""
@@ -190,6 +192,11 @@ def _tell_end(run: "Run") -> None:
         note(f"The run ended as {run.status}. {why or reason or ''}".rstrip())
 
 
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey: a model may say what a hostile document wants."""
+    return _CONTROLS.sub("\ufffd", text)
+
+
 def read(prompt: str) -> str | None:
     """Read a line; None at the end of what there is to read, and at Ctrl+C."""
     try:
@@ -201,4 +208,5 @@ def read(prompt: str) -> str | None:
 
 def note(text: str) -> None:
     """Say something that is not the assistant's."""
+    text = printable(text)
     print(f"{_DIM}{text}{_PLAIN}" if sys.stdout.isatty() else text, flush=True)

@@ -1,6 +1,8 @@
 """Sessions in real jails: what code sees, what comes out, what their ends look like."""
 
 import asyncio
+import os
+import resource
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,6 +37,20 @@ async def session(shared: BubblewrapSandbox, request: pytest.FixtureRequest) -> 
 
 def is_running(process: int) -> bool:
     return Path(f"/proc/{process}").exists()
+
+
+async def test_a_busy_server_has_sessions_too(make_sandbox: MakeSandbox) -> None:
+    """Its connections take the first thousand handles."""
+    had = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (had[1], had[1]))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        async with make_sandbox() as sandbox, sandbox.session("late") as session:
+            assert (await session.run("print(6 * 7)")).logs == "42\n"
+    finally:
+        for handle in held:
+            os.close(handle)
+        resource.setrlimit(resource.RLIMIT_NOFILE, had)
 
 
 class TestCode:
