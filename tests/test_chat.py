@@ -96,6 +96,19 @@ def test_what_fails_is_said_and_the_conversation_goes_on(server: Server, wire: W
     assert "You said: two" in done.stdout
 
 
+def test_a_connection_that_breaks_off_is_said(make_server: MakeServer, upstream: Upstream) -> None:
+    server = make_server()
+    server.wire().assistant(name="cut off")
+    upstream.script(Reply("one two three", pause=Gate(), pause_after=2))
+    killer = threading.Thread(target=lambda: (upstream.wait_for_request(), time.sleep(0.5), server.kill()))
+    killer.start()
+    done = talk(server, "hello\n", "cut off")
+    killer.join()
+    assert done.returncode == 0, done.stderr
+    assert "The connection broke off;" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
 def test_wrong_names_and_servers_are_one_sentence(server: Server, wire: Wire) -> None:
     none = talk(server, "", "Nobody")
     assert (none.returncode, none.stderr) == (

@@ -79,7 +79,7 @@ class Chat:
                 self._say(text)
 
     def _say(self, text: str) -> None:
-        from openai import APIError
+        from openai import APIConnectionError, APIError
 
         threads = self._client.beta.threads
         self._run = None
@@ -92,6 +92,8 @@ class Chat:
             self._answer_calls()
         except KeyboardInterrupt:
             self._stop()
+        except APIConnectionError:
+            note("\nThe connection broke off; what the assistant says meanwhile is in the thread.")
         except APIError as problem:
             note(f"The server refused this: {problem.message}")
 
