@@ -201,8 +201,8 @@ def test_what_nothing_can_hold_is_kept_out() -> None:
         TextDelta("a\0b"), TextDelta("\ud83d"), RefusalDelta("\udc00!"), call(0, "f", '{"\0\ud83d": 1}'), DONE
     )
     text, refusal = told.messages()[0].content
-    assert (text["text"]["value"], refusal["refusal"]) == ("ab?", "?!")
-    assert [one.arguments for one in told.draft.calls] == ['{"?": 1}']
+    assert (text["text"]["value"], refusal["refusal"]) == ("ab\ufffd", "\ufffd!")
+    assert [one.arguments for one in told.draft.calls] == ['{"\ufffd": 1}']
 
 
 # --- any way of splitting it -------------------------------------------------------------------------------------

@@ -164,6 +164,15 @@ async def test_an_upstream_error_in_the_midst_of_an_answer(house: House) -> None
     assert (run.status, run.failed_at, run.expires_at) == ("failed", NOW, None)
 
 
+async def test_an_error_in_words_that_nothing_can_hold_is_told_at_once(house: House) -> None:
+    house.model.turns = [[TextDelta("Half an"), UpstreamError("bad prompt: hel\0lo \ud83d", "invalid_prompt")]]
+    house.work()
+    run = await house.rest(await house.start())
+    told = {"code": "invalid_prompt", "message": "bad prompt: hello \ufffd"}
+    assert (run.status, run.tries, run.last_error) == ("failed", 1, told)
+    assert [step.last_error for step in await house.steps(run.id)] == [told]
+
+
 async def test_an_upstream_error_at_once(house: House) -> None:
     house.model.turns = [[UpstreamError("It is down.")]]
     house.work()

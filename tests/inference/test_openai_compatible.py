@@ -278,6 +278,12 @@ class TestFaults:
         assert (named.message, named.code) == ("boom", "rate_limit_exceeded")
         assert (await failure(Reply([event({"error": "kaput"})]))).message == "kaput"
 
+    async def test_words_that_nothing_can_hold_are_mended(self) -> None:
+        words = "bad prompt: hel\0lo \ud83d, sk-\0very-secret-key-123"
+        mended = "bad prompt: hello \ufffd, [redacted]"
+        assert (await failure(error_reply(400, words))).message == mended
+        assert (await failure(Reply([chunk({"content": "x"}), event({"error": {"message": words}})]))).message == mended
+
     async def test_rate_limit_keeps_its_words(self) -> None:
         fault = await failure(SCENES["refuse"])
         assert fault.code == "rate_limit_exceeded"

@@ -15,10 +15,8 @@ from understudy.protocol.events import Event, alike
 from understudy.protocol.messages import Content, IncompleteReason, Message, image_content
 from understudy.protocol.runs import Usage, usage
 from understudy.protocol.steps import RunStep, StepDetails, ToolCall
+from understudy.protocol.text import storable
 from understudy.storage.runs import RunRecord
-
-NUL = "\x00"
-"""Some models say it; no database keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +85,18 @@ def fold(draft: Draft, delta: Delta, now: float) -> Folded:
     """Take one delta in."""
     match delta:
         case TextDelta(text):
-            text = _storable(text)
+            text = storable(text)
             return _fold_text(draft, text, now) if text else Folded(draft)
         case RefusalDelta(text):
-            text = _storable(text)
+            text = storable(text)
             return _fold_refusal(draft, text, now) if text else Folded(draft)
         case ToolCallDelta():
-            return _fold_call(draft, replace(delta, arguments=_storable(delta.arguments)), now)
+            return _fold_call(draft, replace(delta, arguments=storable(delta.arguments)), now)
         case Finished(reason, used):
             counted = usage(used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.reasoning_tokens)
             return _finish(replace(draft, reason=reason, used=counted), now)
         case _:
             assert_never(delta)
-
-
-def _storable(text: str) -> str:
-    """Leave out NULs; halves of characters, which no encoding can hold, become question marks."""
-    return text.replace(NUL, "").encode("utf-8", "replace").decode()
 
 
 def _fold_text(draft: Draft, text: str, now: float) -> Folded:

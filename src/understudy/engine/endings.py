@@ -13,6 +13,7 @@ from understudy.protocol.events import Event
 from understudy.protocol.messages import IncompleteReason
 from understudy.protocol.runs import LastError, RunStatus, Usage, add_usage, usage
 from understudy.protocol.steps import StepStatus
+from understudy.protocol.text import storable
 from understudy.storage import messages, model_calls, runs, steps
 from understudy.storage.runs import RunRecord
 
@@ -47,7 +48,9 @@ def total_usage(connection: Connection, run_id: str) -> Usage:
 def end(
     connection: Connection, run: RunRecord, status: RunStatus, now: float, error: LastError | None = None
 ) -> Change | None:
-    """Cancel, expire or fail a run."""
+    """Cancel, expire or fail a run. An error's message may be a stranger's: it is made fit to be kept."""
+    if error is not None:
+        error = {"code": error["code"], "message": storable(error["message"])}
     facts = {"last_error": error, "usage": total_usage(connection, run.id)}
     ended, told = move(run, status, now, **facts)
     if not runs.save(connection, ended, was=run):

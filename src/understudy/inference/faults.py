@@ -7,6 +7,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from understudy.errors import UpstreamError
+from understudy.protocol.text import storable
 
 Code = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
 
@@ -34,8 +35,8 @@ class Redactor:
         self._hidden = [word for word in (api_key, parts.netloc, parts.hostname) if word and len(word) > 2]
 
     def clean(self, text: str) -> str:
-        """Return the text without secrets, on one line, at most 1,000 characters long."""
-        text = _URLS.sub("[address]", text)
+        """Return the text without secrets, on one line, at most 1,000 characters long, fit to be stored."""
+        text = _URLS.sub("[address]", storable(text))
         for word in self._hidden:
             text = text.replace(word, "[redacted]")
         text = _HOSTS.sub("[address]", _SECRETS.sub("[key]", text))
