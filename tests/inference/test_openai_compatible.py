@@ -180,6 +180,11 @@ class TestTolerance:
         finished = (await run(Reply([chunk({"content": "Hello there"}), chunk(finish="length"), DONE])))[-1]
         assert finished == Finished("length", TokenUsage(8, 2))
 
+    async def test_an_emoji_cut_in_two_is_whole_and_half_a_one_is_told_of(self) -> None:
+        deltas = await run(text_reply("hi \ud83d", "\ude00! \ud83d"))
+        assert text_of(deltas) == "hi 😀! \ufffd"
+        assert isinstance(deltas[-1], Finished)
+
     async def test_refusal(self) -> None:
         deltas = await run(Reply([chunk({"refusal": "No."}), chunk(finish="stop")]))
         assert deltas[0] == RefusalDelta("No.")

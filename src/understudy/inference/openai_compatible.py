@@ -124,6 +124,8 @@ class OpenAICompatible:
                         yield delta
         finally:
             await response.aclose()
+        for delta in reader.rest():
+            yield delta
         reason = reader.end()
         if reader.usage is None:
             reader.usage = await asyncio.to_thread(_counted, request, reader)

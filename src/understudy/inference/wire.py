@@ -6,12 +6,14 @@ Whatever cannot be understood raises NotUnderstood; its text is shown to users a
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from understudy.ids import new_id
 from understudy.inference.base import Delta, FinishReason, RefusalDelta, TextDelta, TokenUsage, ToolCallDelta
 
 Json = Mapping[str, Any]
+Place = Literal["text", "refusal"] | int
+"""What a piece of a reply belongs to: the text, the refusal, or the arguments of the call at an index."""
 
 _REASONS: Mapping[str, FinishReason] = {
     "length": "length",
@@ -21,6 +23,10 @@ _REASONS: Mapping[str, FinishReason] = {
     "function_call": "tool_calls",
     "tool_use": "tool_calls",
 }
+
+
+HALF = "\ufffd"
+"""What stands for half a character."""
 
 
 class NotUnderstood(Exception):
@@ -44,7 +50,10 @@ class _Call:
 
 
 class ReplyReader:
-    """Reads the chunks of one reply, or the whole reply at once, and remembers how it ended."""
+    """Reads the chunks of one reply, or the whole reply at once, and remembers how it ended.
+
+    Upstreams that cut text by UTF-16 units send an emoji as two halves: the first waits until the second comes.
+    """
 
     def __init__(self) -> None:
         self.reason: FinishReason | None = None
@@ -53,6 +62,7 @@ class ReplyReader:
         self.text: list[str] = []
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
+        self._halves: dict[Place, str] = {}
 
     @property
     def has_calls(self) -> bool:
@@ -72,6 +82,11 @@ class ReplyReader:
         choices = chunk.get("choices") or ()
         if choices:
             yield from self._choice(choices[0])
+
+    def rest(self) -> Iterator[Delta]:
+        """Yield what still waits for more at the end: halves of characters, as U+FFFD."""
+        for place in list(self._halves):
+            yield from self._lone(place)
 
     def end(self) -> FinishReason:
         """Return why the reply ended. Raises NotUnderstood when there was no reply or a call has no name."""
@@ -98,10 +113,10 @@ class ReplyReader:
             self.reason = _REASONS.get(str(reason), "stop")
 
     def _body(self, body: Json) -> Iterator[Delta]:
-        if text := _text(body.get("content")):
+        if text := self._whole("text", _text(body.get("content"))):
             self._note(text)
             yield TextDelta(text)
-        if refusal := _text(body.get("refusal")):
+        if refusal := self._whole("refusal", _text(body.get("refusal"))):
             self._note(refusal)
             yield RefusalDelta(refusal)
         calls = body.get("tool_calls") or ()
@@ -112,6 +127,30 @@ class ReplyReader:
         if isinstance(body.get("function_call"), Mapping):
             yield from self._call({"index": 0, "function": body["function_call"]})
 
+    def _whole(self, place: Place, text: str) -> str:
+        """Return text up to its last whole character, with the half before it that has waited for it."""
+        if not text:
+            return text
+        if self._halves and place in self._halves:
+            both = self._halves.pop(place) + text
+            text = both.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        if "\ud800" <= text[-1] < "\udc00":
+            self.begun = True
+            self._halves[place] = text[-1]
+            return text[:-1]
+        return text
+
+    def _lone(self, place: Place) -> Iterator[Delta]:
+        """Give up waiting for a character's second half, if there is one to wait for."""
+        if not self._halves.pop(place, ""):
+            return
+        if isinstance(place, int):
+            self._calls[place].arguments += HALF
+            yield ToolCallDelta(place, arguments=HALF)
+        else:
+            self._note(HALF)
+            yield TextDelta(HALF) if place == "text" else RefusalDelta(HALF)
+
     def _note(self, text: str) -> None:
         self.begun = True
         self.text.append(text)
@@ -121,11 +160,13 @@ class ReplyReader:
         if not isinstance(function, Mapping):
             raise NotUnderstood("The model's server sent a tool call without a function.")
         name = function.get("name") or None
-        arguments = _arguments(function.get("arguments"))
         call = self._existing(entry, name)
         opened = call is None
         if call is None:
+            yield from self._lone("text")  # a call ends the text before it
+            yield from self._lone("refusal")
             call = self._open(entry)
+        arguments = self._whole(call.index, _arguments(function.get("arguments")))
         call.arguments += arguments
         shown = name if name and not call.named else None
         call.named = call.named or bool(name)
