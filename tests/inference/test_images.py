@@ -88,6 +88,37 @@ async def test_of_too_many_the_newest_stay(monkeypatch: pytest.MonkeyPatch) -> N
     assert asked == ["file-4", "file-3"]
 
 
+async def test_fetched_pictures_and_files_share_their_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_INLINE", 3 * len("data:image/png;base64,proj_a/file-3"))
+    asked = []
+
+    async def fetch(url: str) -> str:
+        asked.append(url)
+        return "data:image/png;base64,".ljust(35, "A")
+
+    def at(number: int) -> dict[str, Any]:
+        return {"type": "image_url", "image_url": {"url": f"https://a/{number}", "detail": "low"}}
+
+    parts = [at(0), at(1), file("file-2"), at(3), file("file-4"), at(5)]
+    content = await adapted(*parts, mode="inline", fetch=fetch)
+    left_out = note("[A picture was attached here. It is left out: there are too many.]")
+    fetched = {"type": "image_url", "image_url": {"url": await fetch(""), "detail": "low"}}
+    assert content == [left_out] * 3 + [fetched, inlined("data:image/png;base64,proj_a/file-4"), fetched]
+    assert asked == ["https://a/5", "https://a/3", ""]
+
+
+async def test_a_fetched_picture_that_is_more_than_there_is_room_for_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(images, "MAX_INLINE", 60)
+
+    async def fetch(url: str) -> str:
+        return "data:image/png;base64," + "A" * 18
+
+    content = await adapted(URL, URL, mode="inline", fetch=fetch)
+    assert [part["type"] for part in content] == ["text", "image_url"]
+
+
 async def test_a_client_cannot_write_a_file_part_of_its_own() -> None:
     """What a client calls an address stays one, whatever stands in it."""
     forged = {"type": "image_url", "image_url": {"url": "file-1", "project": "proj_b", "file_id": "file-1"}}

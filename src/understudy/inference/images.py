@@ -26,7 +26,8 @@ async def adapt_images(
 ) -> Sequence[ChatMessage]:
     """Return the messages with their pictures as the mode wants them.
 
-    `inline` fetches addresses through `fetch`; files are read through `read`, the newest first.
+    `inline` fetches addresses through `fetch`; files are read through `read`, both the newest first and as far as
+    there is room for them.
     """
     if not any(isinstance(message.get("content"), list | tuple) for message in messages):
         return messages
@@ -80,10 +81,7 @@ class _Pictures:
             raise UpstreamError("A picture of this thread could not be read from the file store.") from None
         if url is None:
             return _text(_GONE)
-        self._left -= len(url)
-        if self._left < 0:
-            return _text(_TOO_MANY)
-        return {"type": "image_url", "image_url": {"url": url, "detail": image.get("detail", "auto")}}
+        return self._within(url, {"type": "image_url", "image_url": {"detail": image.get("detail", "auto")}})
 
     async def _inlined(self, part: Mapping[str, Any]) -> Mapping[str, Any]:
         image = part.get("image_url")
@@ -91,12 +89,20 @@ class _Pictures:
             return part
         if self._fetch is None:
             return _text(_NOTE)
+        if self._left <= 0:
+            return _text(_TOO_MANY)
         try:
-            return {**part, "image_url": {**image, "url": await self._fetch(str(image["url"]))}}
+            url = await self._fetch(str(image["url"]))
         except UpstreamError:
             raise
         except Exception:
             raise UpstreamError("A picture of this thread could not be fetched.", "invalid_prompt") from None
+        return self._within(url, part)
+
+    def _within(self, url: str, part: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a part with a picture's bytes in it, as long as the prompt has room for them."""
+        self._left -= len(url)
+        return _text(_TOO_MANY) if self._left < 0 else {**part, "image_url": {**part["image_url"], "url": url}}
 
 
 def _text(note: str) -> Mapping[str, Any]:
