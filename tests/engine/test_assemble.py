@@ -205,6 +205,15 @@ def test_what_nothing_can_hold_is_kept_out() -> None:
     assert [one.arguments for one in told.draft.calls] == ['{"\ufffd": 1}']
 
 
+def test_names_and_ids_of_calls_can_be_held() -> None:
+    told = answer(call(0, "f\ud800\0", "{}", "call_\ud83d\0"), call(1, "g", "{}", "\0"), DONE)
+    assert [one.name for one in told.draft.calls] == ["f\ufffd", "g"]
+    first, second = [one.id for one in told.draft.calls]
+    assert first == "call_\ufffd"
+    assert second.startswith("call_")
+    assert json.dumps([event.data for event in told.events], ensure_ascii=False).encode()
+
+
 # --- any way of splitting it -------------------------------------------------------------------------------------
 
 

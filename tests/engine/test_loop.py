@@ -164,6 +164,16 @@ async def test_an_upstream_error_in_the_midst_of_an_answer(house: House) -> None
     assert (run.status, run.failed_at, run.expires_at) == ("failed", NOW, None)
 
 
+async def test_a_call_whose_name_and_id_nothing_can_hold_is_told_to_the_model(house: House) -> None:
+    house.model.turns = [[ToolCallDelta(0, "call_\ud800", "f\ud83d", "[" * 5_000), *say("")], say("Sorry.")]
+    house.work()
+    run = await house.rest(await house.start(tools=[function()]))
+    assert (run.status, run.last_error) == ("completed", None)
+    [called, _] = await house.steps(run.id)
+    [made] = called.step_details["tool_calls"]
+    assert (made["id"], made["function"]["name"]) == ("call_\ufffd", "f\ufffd")
+
+
 async def test_an_error_in_words_that_nothing_can_hold_is_told_at_once(house: House) -> None:
     house.model.turns = [[TextDelta("Half an"), UpstreamError("bad prompt: hel\0lo \ud83d", "invalid_prompt")]]
     house.work()

@@ -67,6 +67,14 @@ def test_arguments_that_are_no_json_are_told_to_the_model(arguments: str) -> Non
     assert step.calls[0]["function"]["arguments"] == arguments
 
 
+@pytest.mark.parametrize("arguments", ["[" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000])
+def test_arguments_that_are_nested_too_deeply_are_told_to_the_model(arguments: str) -> None:
+    step = after(("f", arguments))
+    assert isinstance(step, CallModelAgain)
+    told = "Error: the arguments are nested too deeply. Call the tool again with flatter ones."
+    assert (output(step), step.calls[0]["function"]["arguments"]) == (told, arguments)
+
+
 @pytest.mark.parametrize("arguments", ["", "  ", "\n"])
 def test_no_arguments_are_an_empty_object(arguments: str) -> None:
     step = after(("f", arguments))

@@ -471,3 +471,12 @@ async def test_a_source_that_the_message_cites_is_not_cited_again() -> None:
 async def test_without_passages_there_are_no_sources() -> None:
     _, model = await run(ASK, saying("hi"))
     assert "sources" not in json.dumps(schema_of(model.requests[0]))
+
+
+async def test_earlier_arguments_that_are_nested_too_deeply_are_shown_as_they_were_written() -> None:
+    earlier = asked_before(CALL)
+    [made] = earlier.messages[-2]["tool_calls"]
+    made["function"]["arguments"] = "[" * 5_000
+    deltas, model = await run(earlier, saying("Sorry."))
+    assert text_of(deltas) == "Sorry."
+    assert any("[" * 5_000 in str(message["content"]) for message in model.requests[0].messages)

@@ -98,3 +98,9 @@ def test_however_text_is_cut_it_is_the_same(text: str, data: st.DataObject) -> N
     assert said("text", deltas) == text
     assert all(delta.text for delta in deltas if isinstance(delta, TextDelta))
     assert calls(read(call(0, "", "f"), *(call(0, piece) for piece in pieces))) == [text]
+
+
+def test_arguments_that_are_nested_too_deeply_are_not_whole() -> None:
+    deep = "[" * 5_000
+    again = {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "]"}}]}  # some repeat the name
+    assert calls(read(call(0, deep, "f"), again)) == [deep + "]"]

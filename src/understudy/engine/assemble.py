@@ -91,12 +91,21 @@ def fold(draft: Draft, delta: Delta, now: float) -> Folded:
             text = storable(text)
             return _fold_refusal(draft, text, now) if text else Folded(draft)
         case ToolCallDelta():
-            return _fold_call(draft, replace(delta, arguments=storable(delta.arguments)), now)
+            return _fold_call(draft, _storable_call(delta), now)
         case Finished(reason, used):
             counted = usage(used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.reasoning_tokens)
             return _finish(replace(draft, reason=reason, used=counted), now)
         case _:
             assert_never(delta)
+
+
+def _storable_call(delta: ToolCallDelta) -> ToolCallDelta:
+    return ToolCallDelta(
+        delta.index,
+        delta.id and storable(delta.id),
+        delta.name and storable(delta.name),
+        storable(delta.arguments),
+    )
 
 
 def _fold_text(draft: Draft, text: str, now: float) -> Folded:

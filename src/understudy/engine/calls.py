@@ -101,6 +101,8 @@ def _objection(name: str, arguments: str, tools: Sequence[Tool]) -> str | None:
         given = json.loads(arguments)
     except ValueError as problem:
         return f"Error: the arguments are not valid JSON ({problem}). Call the tool again with valid JSON."
+    except RecursionError:
+        return "Error: the arguments are nested too deeply. Call the tool again with flatter ones."
     if not isinstance(given, dict):
         return "Error: the arguments are not a JSON object. Call the tool again with a JSON object."
     return None

@@ -309,7 +309,7 @@ def _output_line(call: Mapping[str, Any] | None, message: ChatMessage) -> str:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
