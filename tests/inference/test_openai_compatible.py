@@ -185,6 +185,12 @@ class TestTolerance:
         assert text_of(deltas) == "hi 😀! \ufffd"
         assert isinstance(deltas[-1], Finished)
 
+    @pytest.mark.parametrize("tokens", ['"abc"', "NaN", "1e999", "-5", "true"])
+    async def test_usage_is_counted_where_the_one_given_is_not_understood(self, tokens: str) -> None:
+        usage = b'data: {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": %s}}\n\n' % tokens.encode()
+        finished = (await run(Reply([chunk({"content": "Hello there"}), chunk(finish="stop"), usage, DONE])))[-1]
+        assert finished == Finished("stop", TokenUsage(8, 2))
+
     async def test_refusal(self) -> None:
         deltas = await run(Reply([chunk({"refusal": "No."}), chunk(finish="stop")]))
         assert deltas[0] == RefusalDelta("No.")

@@ -1,13 +1,14 @@
 """From the chunks of a reply to deltas, however an upstream cuts its text."""
 
 import json
+import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.inference.base import Delta, RefusalDelta, TextDelta, ToolCallDelta
+from understudy.inference.base import Delta, RefusalDelta, TextDelta, TokenUsage, ToolCallDelta
 from understudy.inference.wire import ReplyReader
 
 HIGH, LOW = "\ud83d", "\ude00"
@@ -104,3 +105,47 @@ def test_arguments_that_are_nested_too_deeply_are_not_whole() -> None:
     deep = "[" * 5_000
     again = {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "]"}}]}  # some repeat the name
     assert calls(read(call(0, deep, "f"), again)) == [deep + "]"]
+
+
+@pytest.mark.parametrize(
+    ("given", "understood"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 7}, TokenUsage(5, 7)),
+        ({"prompt_tokens": 5.0, "completion_tokens": 7.0}, TokenUsage(5, 7)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, TokenUsage(0, 0)),
+        ({"prompt_tokens": 5}, TokenUsage(5, 0)),
+        ({"prompt_tokens": 5, "completion_tokens": None, "prompt_tokens_details": None}, TokenUsage(5, 0)),
+        ({"prompt_tokens": 5, "completion_tokens": 7, "prompt_tokens_details": [3]}, TokenUsage(5, 7)),
+        (
+            {"prompt_tokens": 5, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": "x"}},
+            TokenUsage(5, 7),
+        ),
+        (
+            {"prompt_tokens": 5, "completion_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 4}},
+            TokenUsage(5, 7, 0, 4),
+        ),
+        ({"prompt_tokens": "5", "completion_tokens": 7}, None),
+        ({"prompt_tokens": True, "completion_tokens": 7}, None),
+        ({"prompt_tokens": -1, "completion_tokens": 7}, None),
+        ({"prompt_tokens": 10**30, "completion_tokens": 7}, None),
+        ({"prompt_tokens": 5, "completion_tokens": -7}, None),
+        ({"prompt_tokens": 5, "completion_tokens": "abc"}, None),
+        ({"prompt_tokens": 5, "completion_tokens": [7]}, None),
+        ({"prompt_tokens": 5, "completion_tokens": math.nan}, None),
+        ({"prompt_tokens": 5, "completion_tokens": math.inf}, None),
+        ({"completion_tokens": 7}, None),
+        ([5, 7], None),
+        ("5", None),
+    ],
+)
+def test_a_usage_that_is_not_understood_is_none(given: object, understood: TokenUsage | None) -> None:
+    reader = ReplyReader()
+    assert list(reader.feed({"choices": [{"delta": {"content": "hi"}}], "usage": given})) == [TextDelta("hi")]
+    assert reader.usage == understood
+
+
+def test_a_usage_that_was_understood_stays() -> None:
+    reader = ReplyReader()
+    for usage in ({"prompt_tokens": 5, "completion_tokens": 7}, {"prompt_tokens": "?"}, None):
+        assert list(reader.feed({"choices": [], "usage": usage})) == []
+    assert reader.usage == TokenUsage(5, 7)

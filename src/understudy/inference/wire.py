@@ -23,10 +23,8 @@ _REASONS: Mapping[str, FinishReason] = {
     "function_call": "tool_calls",
     "tool_use": "tool_calls",
 }
-
-
-HALF = "\ufffd"
-"""What stands for half a character."""
+_HALF = "\ufffd"  # what stands for half a character
+_MOST_TOKENS = 10**9  # of one call: no model reads more, and every database keeps sums of it
 
 
 class NotUnderstood(Exception):
@@ -145,11 +143,11 @@ class ReplyReader:
         if not self._halves.pop(place, ""):
             return
         if isinstance(place, int):
-            self._calls[place].arguments += HALF
-            yield ToolCallDelta(place, arguments=HALF)
+            self._calls[place].arguments += _HALF
+            yield ToolCallDelta(place, arguments=_HALF)
         else:
-            self._note(HALF)
-            yield TextDelta(HALF) if place == "text" else RefusalDelta(HALF)
+            self._note(_HALF)
+            yield TextDelta(_HALF) if place == "text" else RefusalDelta(_HALF)
 
     def _note(self, text: str) -> None:
         self.begun = True
@@ -229,12 +227,22 @@ def _is_whole(arguments: str) -> bool:
 
 
 def _usage(usage: object) -> TokenUsage | None:
-    if not isinstance(usage, Mapping) or not isinstance(usage.get("prompt_tokens"), int):
+    """Return what an upstream says was used, or None if that is not to be understood: then it is counted."""
+    if not isinstance(usage, Mapping):
         return None
-    prompt, completion = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-    return TokenUsage(
-        prompt_tokens=usage["prompt_tokens"],
-        completion_tokens=int(usage.get("completion_tokens") or 0),
-        cached_tokens=int(prompt.get("cached_tokens") or 0),
-        reasoning_tokens=int(completion.get("reasoning_tokens") or 0),
-    )
+    prompt, completion = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens") or 0)
+    if prompt is None or completion is None:
+        return None
+    cached = _detail(usage.get("prompt_tokens_details"), "cached_tokens")
+    return TokenUsage(prompt, completion, cached, _detail(usage.get("completion_tokens_details"), "reasoning_tokens"))
+
+
+def _tokens(number: object) -> int | None:
+    """Return a number of tokens as an integer (some upstreams write 7.0), or None for what is none."""
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return None
+    return int(number) if 0 <= number <= _MOST_TOKENS else None
+
+
+def _detail(details: object, name: str) -> int:
+    return (_tokens(details.get(name)) if isinstance(details, Mapping) else None) or 0
