@@ -253,6 +253,21 @@ class TestFaults:
     async def test_what_is_no_reply_is_an_upstream_error(self, pieces: list[bytes]) -> None:
         assert (await failure(Reply(pieces))).code == "server_error"
 
+    @pytest.mark.parametrize(
+        "deep",
+        [
+            b'data: {"choices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n\n",
+            b"data: " + b'{"a":' * 100_000 + b"\n\n",
+            b"data: " + b"[" * 100_000,
+            b'{"choices": ' + b"[" * 100_000,
+        ],
+    )
+    async def test_what_is_nested_too_deeply_is_refused_once(self, deep: bytes) -> None:
+        async with upstream(Reply([deep])) as fake, provider_to(fake, max_retries=2) as provider:
+            with pytest.raises(UpstreamError, match=r"sent JSON that is nested too deeply\.$"):
+                await collect(provider, SAY)
+        assert len(fake.requests) == 1
+
     async def test_silence_before_the_first_byte(self) -> None:
         async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read()

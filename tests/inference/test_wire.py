@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.inference.base import Delta, RefusalDelta, TextDelta, TokenUsage, ToolCallDelta
-from understudy.inference.wire import ReplyReader
+from understudy.inference.wire import NotUnderstood, ReplyReader
 
 HIGH, LOW = "\ud83d", "\ude00"
 
@@ -149,3 +149,12 @@ def test_a_usage_that_was_understood_stays() -> None:
     for usage in ({"prompt_tokens": 5, "completion_tokens": 7}, {"prompt_tokens": "?"}, None):
         assert list(reader.feed({"choices": [], "usage": usage})) == []
     assert reader.usage == TokenUsage(5, 7)
+
+
+def test_arguments_that_nothing_can_write_are_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    entry = {"index": 0, "function": {"name": "f", "arguments": deep}}
+    with pytest.raises(NotUnderstood, match="arguments that are nested too deeply"):
+        list(ReplyReader().feed({"choices": [{"delta": {"tool_calls": [entry]}}]}))

@@ -250,6 +250,8 @@ def _decode(payload: bytes) -> object:
         return json.loads(payload)
     except ValueError:
         raise NotUnderstood("The model's server sent something that is not JSON.") from None
+    except RecursionError:
+        raise NotUnderstood("The model's server sent JSON that is nested too deeply.") from None
 
 
 def _counted(request: CompletionRequest, reader: ReplyReader) -> TokenUsage:

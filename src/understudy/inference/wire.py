@@ -216,7 +216,10 @@ def _text(value: object) -> str:
 def _arguments(value: object) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    return json.dumps(value, ensure_ascii=False)  # some upstreams send the object itself
+    try:
+        return json.dumps(value, ensure_ascii=False)  # some upstreams send the object itself
+    except RecursionError:
+        raise NotUnderstood("The model's server sent arguments that are nested too deeply.") from None
 
 
 def _is_whole(arguments: str) -> bool:
