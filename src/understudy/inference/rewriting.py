@@ -14,7 +14,7 @@ _PATIENCE_S = 20.0
 _MOST_CHARACTERS_READ = 8_000
 _MOST_CHARACTERS = 500
 _MOST_TOKENS = 1_024  # some models think before they answer
-_QUOTES = "\"'`“”„‘’«»「」『』《》"
+_QUOTES = ('""', "''", "``", "“”", "„“", "„”", "‘’", "«»", "»«", "「」", "『』", "《》")
 
 _TASK = (
     "Turn what the user writes into one query for a search engine over documents. Answer with the query alone, in one "
@@ -82,5 +82,13 @@ def _prompt(query: str) -> list[ChatMessage]:
 
 def _query_in(said: str) -> str:
     """Return the query that a model wrote, after its thoughts; nothing where it wrote something else."""
-    words = said.rpartition("</think>")[2].strip().strip(_QUOTES).strip()
+    words = _without_quotes(said.rpartition("</think>")[2].strip())
     return words if len(words) <= _MOST_CHARACTERS and "\n" not in words else ""
+
+
+def _without_quotes(words: str) -> str:
+    """Take away quotation marks around the whole; those of a part belong to the query."""
+    outside, inside = words[:1] + words[-1:], words[1:-1]
+    if len(words) < 2 or outside not in _QUOTES or set(outside) & set(inside):
+        return words
+    return _without_quotes(inside.strip())
