@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.inference.fake_upstream import FakeUpstream, Reply, error_reply, text_reply, upstream
+from tests.inference.fake_upstream import FakeUpstream, Json, Reply, Script, error_reply, text_reply, upstream
 
 from understudy.errors import ConfigurationError, UpstreamError
 from understudy.inference import rewriting
@@ -79,7 +79,7 @@ def config_of(fake: FakeUpstream) -> ModelsConfig:
     return ModelsConfig({"fake": to_fake}, [RouteConfig("fine", "fake", "big"), RouteConfig("cheap", "fake", "small")])
 
 
-async def asked_of(model: str | None, *replies: Reply) -> tuple[list[str], FakeUpstream]:
+async def asked_of(model: str | None, *replies: Reply | Script) -> tuple[list[str], FakeUpstream]:
     """Return two queries as they come back from a server with two models, and that server."""
     async with upstream(*replies) as fake:
         routes = ModelRoutes(config_of(fake), Path("unused"))
@@ -94,7 +94,15 @@ async def test_each_query_is_a_request_to_the_model_that_was_set() -> None:
     assert found == ["x", "x"]
     assert sorted(body["messages"][-1]["content"] for body in fake.requests) == ["one", "two"]
     assert {body["model"] for body in fake.requests} == {"small"}
-    assert {body["temperature"] for body in fake.requests} == {0}
+
+
+async def test_a_model_that_takes_no_temperature_rewrites() -> None:
+    """Some answer to one, whatever it is, with an error."""
+
+    def answer(body: Json) -> Reply:
+        return error_reply(400, "Unsupported value: 'temperature'") if "temperature" in body else text_reply("x")
+
+    assert (await asked_of("cheap", answer))[0] == ["x", "x"]
 
 
 async def test_unset_the_first_model_is_asked() -> None:

@@ -65,7 +65,7 @@ class QueryRewriter:
 
     async def _answer(self, model: str, query: str) -> str:
         route = self._routes.find(model)
-        request = CompletionRequest(route.model, _prompt(query), temperature=0, max_tokens=_MOST_TOKENS)
+        request = CompletionRequest(route.model, _prompt(query), max_tokens=_MOST_TOKENS)
         async with aclosing(route.provider.stream(request)) as deltas:
             return "".join([delta.text async for delta in deltas if isinstance(delta, TextDelta)])
 
