@@ -245,6 +245,7 @@ class TestFaults:
                 DONE,
             ],
             [chunk({"tool_calls": [7]})],
+            [chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": 5, "arguments": "{}"}}]}), DONE],
             [chunk({"tool_calls": {"a": 1}})],
             [b"\xff\xfe\n\n"],
             [b"{"],

@@ -157,7 +157,7 @@ class ReplyReader:
         function = entry.get("function") if isinstance(entry, Mapping) else None
         if not isinstance(function, Mapping):
             raise NotUnderstood("The model's server sent a tool call without a function.")
-        name = function.get("name") or None
+        name = _text(function.get("name")) or None
         call = self._existing(entry, name)
         opened = call is None
         if call is None:
