@@ -149,6 +149,20 @@ class DeletedStoresLeaveNothing:
         assert found is not None
         assert (found[0].name, found[1]) == (None, True)
 
+    async def test_also_those_that_had_expired_before(self, store: Store) -> None:
+        store_id = await make.stored_vector_store(store, 1, expires_after=DAYS)
+        batch_id, over = new_id("file_batch"), NOW + 3 * DAY_S
+        members = await ids_of(store, store_id)
+        await store.write(lambda c: file_batches.add(c, PROJECT, batch_id, store_id, members, NOW))
+        await store.write(lambda c: vector_stores.note_emptied(c, store_id))
+        await store.write(lambda c: vector_stores.remove(c, PROJECT, store_id))
+        assert store_id in await store.read(lambda c: vector_stores.to_empty(c, over, 1000))
+        await store.write(lambda c: vector_stores.note_emptied(c, store_id))
+        assert store_id not in await store.read(lambda c: vector_stores.to_empty(c, over, 1000))
+        assert await listed(store, store_id) == []
+        with pytest.raises(NotInStore):
+            await store.read(lambda c: file_batches.get(c, PROJECT, store_id, batch_id))
+
     async def test_and_still_mark_their_place_in_the_list(self, store: Store) -> None:
         made = [await make.stored_vector_store(store, project="proj_list") for _ in range(5)]
         await store.write(lambda c: vector_stores.remove(c, "proj_list", made[2]))

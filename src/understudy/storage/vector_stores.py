@@ -18,7 +18,8 @@ from understudy.storage.rows import Window, allot_in_project, insert, page
 from understudy.storage.schema import file_batch_files, file_batches, vector_stores
 
 NOUN = "vector store"
-_TOMBSTONE: dict[str, Any] = {"deleted": True, "name": None, "description": None, "metadata": {}}
+_TOMBSTONE: dict[str, Any] = {"deleted": True, "name": None, "description": None, "metadata": {}, "emptied": False}
+"""Not `emptied`, whatever it was: of a store that expired before, what is listed is to go still."""
 
 
 @dataclass(frozen=True, slots=True)
