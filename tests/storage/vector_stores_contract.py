@@ -1,6 +1,8 @@
 """What the queries on vector stores must do on every Store: counts, expiry, fences, tombstones, batches, long lists."""
 
+import asyncio
 import random
+import threading
 from typing import Any
 
 import pytest
@@ -249,6 +251,25 @@ class FilesAreFenced:
         assert (store_id, file_id) in await store.read(lambda c: vector_store_files.left_over(c, 1000))
         await store.write(lambda c: vector_store_files.note_emptied(c, store_id, file_id))
         assert not await store.read(lambda c: vector_store_files.is_left_over(c, store_id, file_id))
+
+    async def test_until_what_is_written_beside_them_is_in(self, store: Store) -> None:
+        """Else who removes what was written could come before the end of a write that was let through."""
+        store_id = await make.stored_vector_store(store, 1)
+        [file_id] = await ids_of(store, store_id)
+        file, begun, enough = await held(store, store_id, file_id), threading.Event(), threading.Event()
+
+        def write(connection: Any) -> bool:
+            mine = vector_store_files.lock_held(connection, file)
+            begun.set()
+            return mine and enough.wait(10)
+
+        writing = asyncio.ensure_future(store.write(write))
+        assert await asyncio.to_thread(begun.wait, 10)
+        taking = asyncio.ensure_future(store.write(lambda c: vector_store_files.cancel(c, store_id, [file_id])))
+        too_early, _ = await asyncio.wait({taking}, timeout=0.2)
+        enough.set()
+        assert (await writing, await taking, too_early) == (True, [f"{store_id}/{file_id}"], set())
+        assert not await store.write(lambda c: vector_store_files.lock_held(c, file))
 
     async def test_a_file_that_nobody_ever_claimed_leaves_nothing_over(self, store: Store) -> None:
         store_id = await make.stored_vector_store(store, 1)

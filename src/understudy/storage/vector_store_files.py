@@ -273,8 +273,17 @@ def _held(held: FileRecord, status: FileStatus = "in_progress") -> ColumnElement
 
 
 def is_held(connection: Connection, held: FileRecord, status: FileStatus = "in_progress") -> bool:
-    """Tell whether a file is still its worker's own: the fence of whatever is written beside its row."""
+    """Tell whether a file is still its worker's own."""
     return connection.execute(select(_files.c.id).where(_held(held, status))).first() is not None
+
+
+def lock_held(connection: Connection, held: FileRecord, status: FileStatus = "in_progress") -> bool:
+    """Tell whether a file is still its worker's own, and keep it so until the transaction ends.
+
+    This is the fence of whatever is written beside its row: who takes the file away comes after that, and finds it.
+    """
+    mine = select(_files.c.id).where(_held(held, status)).with_for_update(read=True)
+    return connection.execute(mine).first() is not None
 
 
 def renew(connection: Connection, held: FileRecord, lease_until: float) -> bool:
