@@ -3,7 +3,7 @@
 import asyncio
 import random
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.storage import builders as make
@@ -131,6 +131,65 @@ class StoresExpire:
         await store.write(lambda c: vector_stores.note_emptied(c, store_id))
         assert store_id not in await store.read(lambda c: vector_stores.to_empty(c, over, 1000))
         assert await ids_of(store, store_id) == [file_id]
+
+
+class StoresAreEmptiedWhenNobodyAddsToThem:
+    ERROR: ClassVar[Any] = {"code": "server_error", "message": "too late"}
+
+    async def begin(self, store: Store, store_id: str, now: float = NOW) -> list[str] | None:
+        return await store.write(lambda c: vector_stores.begin_emptying(c, store_id, now, self.ERROR))
+
+    async def test_work_on_their_files_ends(self, store: Store) -> None:
+        store_id = await make.stored_vector_store(store, 3, expires_after=DAYS)
+        over = NOW + 3 * DAY_S
+        going_in, done, waiting = await ids_of(store, store_id)
+        await finished(store, store_id, done, usage_bytes=7)
+        renewed = await store.write(
+            lambda c: vector_store_files.claim_anew(c, store_id, done, WORKER, over - 1, LEASE_S)
+        )
+        assert renewed is not None
+        file = await held(store, store_id, going_in, over - 1)
+        assert await self.begin(store, store_id, over - 1) is None
+        assert await store.read(lambda c: vector_store_files.is_held(c, file))
+        ended = await self.begin(store, store_id, over)
+        assert ended is not None
+        assert set(ended) == {f"{store_id}/{file_id}" for file_id in (going_in, waiting)}
+        assert not await store.write(lambda c: vector_store_files.lock_held(c, file))
+        assert not await store.write(lambda c: vector_store_files.lock_held(c, renewed, "completed"))
+        assert not await store.write(lambda c: vector_store_files.finish(c, file, usage_bytes=1))
+        for by in (going_in, waiting):
+            assert await claimed(store, store_id, by, over + 90) is None
+        found = [(one.id, one.status, one.last_error) for one in await listed(store, store_id)]
+        assert found == [
+            (going_in, "failed", self.ERROR),
+            (done, "completed", None),
+            (waiting, "failed", self.ERROR),
+        ]
+
+    async def test_nothing_of_them_is_indexed_anew_any_more(self, store: Store) -> None:
+        """Not by one either whose clock says that the time is not over."""
+        store_id = await make.stored_vector_store(store, 1, expires_after=DAYS)
+        [file_id] = await ids_of(store, store_id)
+        await finished(store, store_id, file_id)
+        assert await self.begin(store, store_id, NOW + 3 * DAY_S) == []
+
+        async def anew() -> FileRecord | None:
+            return await store.write(
+                lambda c: vector_store_files.claim_anew(c, store_id, file_id, WORKER, NOW, LEASE_S)
+            )
+
+        assert await anew() is None
+
+    async def test_their_files_are_not_emptied_one_by_one_too(self, store: Store) -> None:
+        store_id = await make.stored_vector_store(store, 1)
+        [file_id] = await ids_of(store, store_id)
+        await held(store, store_id, file_id)
+        await store.write(lambda c: vector_stores.remove(c, PROJECT, store_id))
+        assert await self.begin(store, store_id) == [f"{store_id}/{file_id}"]
+        assert not await store.read(lambda c: vector_store_files.have_left_over(c, [store_id]))
+        assert await self.begin(store, store_id) == [], "it can be begun again, if the first try came to nothing"
+        await store.write(lambda c: vector_stores.note_emptied(c, store_id))
+        assert await self.begin(store, store_id) is None
 
 
 class DeletedStoresLeaveNothing:
