@@ -169,3 +169,29 @@ def test_a_folder_of_bytes_that_is_no_exports_is_left_alone(deployment: Deployme
     with pytest.raises(ConfigurationError, match="has a folder files that is no export's; give another folder"):
         archive.save(deployment.settings, deployment.bytes.parent, quietly)
     assert names(deployment.bytes) == before
+
+
+def tree(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_an_import_only_reads_its_archive(deployment: Deployment, other: Deployment, tmp_path: Path) -> None:
+    """It may lie on a medium that cannot be written to."""
+    deployment.upload(b"1", b"2")
+    target = tmp_path / "archive"
+    archive.save(deployment.settings, target, quietly)
+    before = tree(target)
+    archive.load(other.settings, target, quietly, resume=False)
+    assert tree(target) == before
+
+
+def test_an_import_stores_what_is_not_there_yet(deployment: Deployment, other: Deployment, tmp_path: Path) -> None:
+    one, two = deployment.upload(b"1", b"2")
+    target = tmp_path / "archive"
+    archive.save(deployment.settings, target, quietly)
+    archive.load(other.settings, target, quietly, resume=False)
+    there = (other.bytes / one).stat().st_ino
+    (other.bytes / two).unlink()
+    archive.load(other.settings, target, quietly, resume=True)
+    assert [other.content(file_id) for file_id in (one, two)] == [b"1", b"2"]
+    assert (other.bytes / one).stat().st_ino == there, "it was stored again"

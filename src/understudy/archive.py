@@ -26,7 +26,7 @@ from understudy.topology import keeps_in_file
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-TABLES, FILES, DONE = "tables", "files", "imported.log"
+TABLES, FILES = "tables", "files"
 _PIECE = 1024 * 1024
 
 Say = Callable[[str], None]
@@ -131,20 +131,25 @@ async def _load(settings: Settings, store: Store, source: Path, made: Manifest, 
     await store.write(archive.count_on)
     while await store.write(pgvector.fill):
         pass
-    await _load_files(settings, source, say)
+    await _load_files(settings, source, say, resume=resume)
 
 
-async def _load_files(settings: Settings, source: Path, say: Say) -> None:
-    file_store, note = adapters.file_store_of(settings), source / DONE
-    there = set(note.read_text(encoding="utf-8").split("\n")) if note.exists() else set()
+async def _load_files(settings: Settings, source: Path, say: Say, *, resume: bool) -> None:
+    file_store = adapters.file_store_of(settings)
     paths = sorted(path for path in (source / FILES).iterdir() if path.suffix != ".half")
     for number, path in enumerate(paths, 1):
-        mark = f"{settings.files_url} {path.name}"
-        if mark not in there:
+        if not (resume and await _has(file_store, path.name)):
             await file_store.put(path.name, _pieces(path))
-            with note.open("a", encoding="utf-8") as file:
-                file.write(mark + "\n")
         say(f"file {number:,} of {len(paths):,}: {path.name}")
+
+
+async def _has(file_store: FileStore, key: str) -> bool:
+    """Tell whether something lies under a key. Then it is whole, and what it has to be: it never changes."""
+    try:
+        await file_store.get(key)
+    except NoBytes:
+        return False
+    return True
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:
