@@ -116,6 +116,13 @@ class StoresExpire:
         await store.write(lambda c: vector_stores.touch(c, [store_id], NOW + 4 * DAY_S))
         assert (await shown(store, store_id, NOW + 4 * DAY_S)).status == "expired"
 
+    async def test_by_a_new_policy_from_their_last_use_on(self, store: Store) -> None:
+        """To change a store is no use of it (docs/compatibility.md)."""
+        store_id = await make.stored_vector_store(store)
+        await store.write(lambda c: vector_stores.change(c, PROJECT, store_id, {"expires_after": DAYS}))
+        found = await shown(store, store_id, NOW + 4 * DAY_S)
+        assert (found.status, found.last_active_at, found.expires_at) == ("expired", NOW, NOW + 3 * DAY_S)
+
     async def test_not_without_a_policy(self, store: Store) -> None:
         store_id = await make.stored_vector_store(store, expires_after=DAYS)
         await store.write(lambda c: vector_stores.change(c, PROJECT, store_id, {"expires_after": None}))
