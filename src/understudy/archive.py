@@ -9,27 +9,36 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
 
 from understudy import __version__, adapters
 from understudy.config import Settings
 from understudy.errors import ConfigurationError
+from understudy.files.base import FileStore, NoBytes
+from understudy.files.folder import remove_others
 from understudy.storage import archive, folder, migrate, pgvector
 from understudy.storage.base import Store
 from understudy.topology import keeps_in_file
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-TABLES, FILES, DONE = "tables", "files", "imported.log"
+TABLES, FILES = "tables", "files"
 _PIECE = 1024 * 1024
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an archive holds: `tables` with their rows, and so many `files`. `made_at` is Unix time."""
+    """What an archive holds: `tables` with their rows, and so many `files`. `made_at` is Unix time.
+
+    `missing` names files whose rows are in it and whose bytes are not: most were deleted as it was made.
+    """
 
     version: str
     schema: str
@@ -37,44 +46,67 @@ class Manifest:
     tables: dict[str, int]
     files: int
     format: int = FORMAT
+    missing: list[str] = field(default_factory=list)
 
 
-def save(settings: Settings, target: Path, say: Say) -> None:
-    """Write everything into a folder, also while servers serve. Raises ConfigurationError."""
+def save(settings: Settings, target: Path, say: Say) -> str:
+    """Write everything into a folder, also while servers serve; return a line about it. Raises ConfigurationError."""
     if (target / MANIFEST).exists():
         raise ConfigurationError(f"{target} is an archive already; give another folder")
+    if (target / FILES).exists() and not (target / TABLES).exists():  # a server's own, say, which is not to be tidied
+        raise ConfigurationError(f"{target} has a folder {FILES} that is no export's; give another folder")
     try:
         for part in (TABLES, FILES):
             (target / part).mkdir(parents=True, exist_ok=True)
-        asyncio.run(_with_store(settings, lambda store: _save(settings, store, target, say)))
+        made = asyncio.run(_with_store(settings, lambda store: _save(settings, store, target, say)))
     except OSError as problem:
         raise ConfigurationError(f"{target} cannot be written to: {problem.strerror or problem}") from None
+    gone = f"; files whose bytes were gone at their turn: {len(made.missing):,}" if made.missing else ""
+    return f"{target} holds everything{gone}"
 
 
-async def _save(settings: Settings, store: Store, target: Path, say: Say) -> None:
+async def _save(settings: Settings, store: Store, target: Path, say: Say) -> Manifest:
     def rows(name: str, count: int) -> None:
         say(f"{name}: {count:,} rows")
 
-    counts = await store.read(lambda connection: archive.write(connection, target / TABLES, rows))
-    keys = await store.read(archive.keys_of_bytes)
-    file_store = adapters.file_store_of(settings)
+    def write(connection: Connection) -> tuple[dict[str, int], list[str]]:
+        """Of one moment, so that whatever a row wants is either there or noted as missing."""
+        return archive.write(connection, target / TABLES, rows), archive.keys_of_bytes(connection)
+
+    counts, keys = await store.read(write)
+    remove_others(target / FILES, set(keys))  # of an export that was interrupted: they were deleted since
+    file_store, missing = adapters.file_store_of(settings), []
     for number, key in enumerate(keys, 1):
-        path = target / FILES / key
-        if not path.exists():
-            half = path.with_suffix(".half")
-            with half.open("wb") as file:
-                async for piece in await file_store.get(key):
-                    file.write(piece)
-            half.replace(path)
-        say(f"file {number:,} of {len(keys):,}: {key}")
-    made = Manifest(__version__, migrate.head(), int(time.time()), counts, len(keys))
+        if await _fetch(file_store, key, target / FILES / key):
+            say(f"file {number:,} of {len(keys):,}: {key}")
+        else:
+            missing.append(key)
+            say(f"file {number:,} of {len(keys):,}: {key} is gone; it was deleted, or somebody has removed its bytes")
+    made = Manifest(__version__, migrate.head(), int(time.time()), counts, len(keys) - len(missing), missing=missing)
     (target / MANIFEST).write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
+    return made
 
 
-def load(settings: Settings, source: Path, say: Say, *, resume: bool) -> None:
-    """Read an archive into a deployment that holds nothing yet, or, to `resume`, part of it. Raises ConfigurationError.
+async def _fetch(file_store: FileStore, key: str, path: Path) -> bool:
+    """Fetch what is not there yet; False if nothing lies under the key any more."""
+    if await asyncio.to_thread(path.exists):
+        return True
+    try:
+        pieces = await file_store.get(key)
+    except NoBytes:
+        return False
+    half = path.with_suffix(".half")
+    with half.open("wb") as file:
+        async for piece in pieces:
+            file.write(piece)
+    half.replace(path)
+    return True
 
-    No server may run on it meanwhile: it would begin to work on what is not all there.
+
+def load(settings: Settings, source: Path, say: Say, *, resume: bool) -> str:
+    """Read an archive into a deployment that holds nothing yet, or, to `resume`, part of it; return a line about it.
+
+    Raises ConfigurationError. No server may run on it meanwhile: it would begin to work on what is not all there.
     """
     made = _manifest(source)
     with _alone(settings):
@@ -82,6 +114,10 @@ def load(settings: Settings, source: Path, say: Say, *, resume: bool) -> None:
             asyncio.run(_with_store(settings, lambda store: _load(settings, store, source, made, say, resume=resume)))
         except (OSError, ValueError, KeyError) as problem:
             raise ConfigurationError(f"{source} cannot be read: {problem}") from None
+    for key in made.missing:
+        say(f"{key} has no bytes in {source}: they were gone when it was made")
+    gone = f"; files that came without their bytes: {len(made.missing):,}" if made.missing else ""
+    return f"all of {source} is there{gone}"
 
 
 async def _load(settings: Settings, store: Store, source: Path, made: Manifest, say: Say, *, resume: bool) -> None:
@@ -95,20 +131,25 @@ async def _load(settings: Settings, store: Store, source: Path, made: Manifest, 
     await store.write(archive.count_on)
     while await store.write(pgvector.fill):
         pass
-    await _load_files(settings, source, say)
+    await _load_files(settings, source, say, resume=resume)
 
 
-async def _load_files(settings: Settings, source: Path, say: Say) -> None:
-    file_store, note = adapters.file_store_of(settings), source / DONE
-    there = set(note.read_text(encoding="utf-8").split("\n")) if note.exists() else set()
+async def _load_files(settings: Settings, source: Path, say: Say, *, resume: bool) -> None:
+    file_store = adapters.file_store_of(settings)
     paths = sorted(path for path in (source / FILES).iterdir() if path.suffix != ".half")
     for number, path in enumerate(paths, 1):
-        mark = f"{settings.files_url} {path.name}"
-        if mark not in there:
+        if not (resume and await _has(file_store, path.name)):
             await file_store.put(path.name, _pieces(path))
-            with note.open("a", encoding="utf-8") as file:
-                file.write(mark + "\n")
         say(f"file {number:,} of {len(paths):,}: {path.name}")
+
+
+async def _has(file_store: FileStore, key: str) -> bool:
+    """Tell whether something lies under a key. Then it is whole, and what it has to be: it never changes."""
+    try:
+        await file_store.get(key)
+    except NoBytes:
+        return False
+    return True
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:
@@ -132,11 +173,11 @@ def _manifest(source: Path) -> Manifest:
     return made
 
 
-async def _with_store(settings: Settings, work: Callable[[Store], Awaitable[None]]) -> None:
+async def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
     store = adapters.store_of(settings)
     try:
         await store.open()
-        await work(store)
+        return await work(store)
     finally:
         await store.close()
 

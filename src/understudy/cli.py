@@ -238,8 +238,7 @@ def export_command(dest: Path, **flags: Any) -> None:
     settings = config.load(flags)
     from understudy import archive
 
-    archive.save(settings, dest, lambda line: click.echo(line, err=True))
-    click.echo(f"{dest} holds everything")
+    click.echo(archive.save(settings, dest, lambda line: click.echo(line, err=True)))
 
 
 @cli.command("import", cls=_SettingsCommand, names=(*_PLACE_SETTINGS, "files_url"))
@@ -252,8 +251,7 @@ def import_command(src: Path, *, resume: bool, **flags: Any) -> None:
     settings = config.load(flags)
     from understudy import archive
 
-    archive.load(settings, src, lambda line: click.echo(line, err=True), resume=resume)
-    click.echo(f"all of {src} is there")
+    click.echo(archive.load(settings, src, lambda line: click.echo(line, err=True), resume=resume))
 
 
 @cli.group("models")

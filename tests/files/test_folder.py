@@ -56,7 +56,7 @@ def test_what_is_not_needed_after_all_is_dropped(source: Path, tmp_path: Path) -
 
 
 def test_only_what_a_file_store_made_is_removed(source: Path) -> None:
-    for name in ("notes.txt", "file-abc.txt", "file-killed#1", "lost+found"):
+    for name in ("notes.txt", "file-abc.txt", "file-killed#1", "file-killed.half", "lost+found"):
         (source / name).write_text("")
     remove_others(source, [KEY])
     assert names(source) == {KEY, "notes.txt", "file-abc.txt", "lost+found"}

@@ -1,7 +1,9 @@
 """What the queries on vector stores must do on every Store: counts, expiry, fences, tombstones, batches, long lists."""
 
+import asyncio
 import random
-from typing import Any
+import threading
+from typing import Any, ClassVar
 
 import pytest
 from tests.storage import builders as make
@@ -114,6 +116,13 @@ class StoresExpire:
         await store.write(lambda c: vector_stores.touch(c, [store_id], NOW + 4 * DAY_S))
         assert (await shown(store, store_id, NOW + 4 * DAY_S)).status == "expired"
 
+    async def test_by_a_new_policy_from_their_last_use_on(self, store: Store) -> None:
+        """To change a store is no use of it (docs/compatibility.md)."""
+        store_id = await make.stored_vector_store(store)
+        await store.write(lambda c: vector_stores.change(c, PROJECT, store_id, {"expires_after": DAYS}))
+        found = await shown(store, store_id, NOW + 4 * DAY_S)
+        assert (found.status, found.last_active_at, found.expires_at) == ("expired", NOW, NOW + 3 * DAY_S)
+
     async def test_not_without_a_policy(self, store: Store) -> None:
         store_id = await make.stored_vector_store(store, expires_after=DAYS)
         await store.write(lambda c: vector_stores.change(c, PROJECT, store_id, {"expires_after": None}))
@@ -129,6 +138,65 @@ class StoresExpire:
         await store.write(lambda c: vector_stores.note_emptied(c, store_id))
         assert store_id not in await store.read(lambda c: vector_stores.to_empty(c, over, 1000))
         assert await ids_of(store, store_id) == [file_id]
+
+
+class StoresAreEmptiedWhenNobodyAddsToThem:
+    ERROR: ClassVar[Any] = {"code": "server_error", "message": "too late"}
+
+    async def begin(self, store: Store, store_id: str, now: float = NOW) -> list[str] | None:
+        return await store.write(lambda c: vector_stores.begin_emptying(c, store_id, now, self.ERROR))
+
+    async def test_work_on_their_files_ends(self, store: Store) -> None:
+        store_id = await make.stored_vector_store(store, 3, expires_after=DAYS)
+        over = NOW + 3 * DAY_S
+        going_in, done, waiting = await ids_of(store, store_id)
+        await finished(store, store_id, done, usage_bytes=7)
+        renewed = await store.write(
+            lambda c: vector_store_files.claim_anew(c, store_id, done, WORKER, over - 1, LEASE_S)
+        )
+        assert renewed is not None
+        file = await held(store, store_id, going_in, over - 1)
+        assert await self.begin(store, store_id, over - 1) is None
+        assert await store.read(lambda c: vector_store_files.is_held(c, file))
+        ended = await self.begin(store, store_id, over)
+        assert ended is not None
+        assert set(ended) == {f"{store_id}/{file_id}" for file_id in (going_in, waiting)}
+        assert not await store.write(lambda c: vector_store_files.lock_held(c, file))
+        assert not await store.write(lambda c: vector_store_files.lock_held(c, renewed, "completed"))
+        assert not await store.write(lambda c: vector_store_files.finish(c, file, usage_bytes=1))
+        for by in (going_in, waiting):
+            assert await claimed(store, store_id, by, over + 90) is None
+        found = [(one.id, one.status, one.last_error) for one in await listed(store, store_id)]
+        assert found == [
+            (going_in, "failed", self.ERROR),
+            (done, "completed", None),
+            (waiting, "failed", self.ERROR),
+        ]
+
+    async def test_nothing_of_them_is_indexed_anew_any_more(self, store: Store) -> None:
+        """Not by one either whose clock says that the time is not over."""
+        store_id = await make.stored_vector_store(store, 1, expires_after=DAYS)
+        [file_id] = await ids_of(store, store_id)
+        await finished(store, store_id, file_id)
+        assert await self.begin(store, store_id, NOW + 3 * DAY_S) == []
+
+        async def anew() -> FileRecord | None:
+            return await store.write(
+                lambda c: vector_store_files.claim_anew(c, store_id, file_id, WORKER, NOW, LEASE_S)
+            )
+
+        assert await anew() is None
+
+    async def test_their_files_are_not_emptied_one_by_one_too(self, store: Store) -> None:
+        store_id = await make.stored_vector_store(store, 1)
+        [file_id] = await ids_of(store, store_id)
+        await held(store, store_id, file_id)
+        await store.write(lambda c: vector_stores.remove(c, PROJECT, store_id))
+        assert await self.begin(store, store_id) == [f"{store_id}/{file_id}"]
+        assert not await store.read(lambda c: vector_store_files.have_left_over(c, [store_id]))
+        assert await self.begin(store, store_id) == [], "it can be begun again, if the first try came to nothing"
+        await store.write(lambda c: vector_stores.note_emptied(c, store_id))
+        assert await self.begin(store, store_id) is None
 
 
 class DeletedStoresLeaveNothing:
@@ -148,6 +216,20 @@ class DeletedStoresLeaveNothing:
         found = await store.read(lambda c: vector_stores.find(c, store_id))
         assert found is not None
         assert (found[0].name, found[1]) == (None, True)
+
+    async def test_also_those_that_had_expired_before(self, store: Store) -> None:
+        store_id = await make.stored_vector_store(store, 1, expires_after=DAYS)
+        batch_id, over = new_id("file_batch"), NOW + 3 * DAY_S
+        members = await ids_of(store, store_id)
+        await store.write(lambda c: file_batches.add(c, PROJECT, batch_id, store_id, members, NOW))
+        await store.write(lambda c: vector_stores.note_emptied(c, store_id))
+        await store.write(lambda c: vector_stores.remove(c, PROJECT, store_id))
+        assert store_id in await store.read(lambda c: vector_stores.to_empty(c, over, 1000))
+        await store.write(lambda c: vector_stores.note_emptied(c, store_id))
+        assert store_id not in await store.read(lambda c: vector_stores.to_empty(c, over, 1000))
+        assert await listed(store, store_id) == []
+        with pytest.raises(NotInStore):
+            await store.read(lambda c: file_batches.get(c, PROJECT, store_id, batch_id))
 
     async def test_and_still_mark_their_place_in_the_list(self, store: Store) -> None:
         made = [await make.stored_vector_store(store, project="proj_list") for _ in range(5)]
@@ -235,6 +317,25 @@ class FilesAreFenced:
         assert (store_id, file_id) in await store.read(lambda c: vector_store_files.left_over(c, 1000))
         await store.write(lambda c: vector_store_files.note_emptied(c, store_id, file_id))
         assert not await store.read(lambda c: vector_store_files.is_left_over(c, store_id, file_id))
+
+    async def test_until_what_is_written_beside_them_is_in(self, store: Store) -> None:
+        """Else who removes what was written could come before the end of a write that was let through."""
+        store_id = await make.stored_vector_store(store, 1)
+        [file_id] = await ids_of(store, store_id)
+        file, begun, enough = await held(store, store_id, file_id), threading.Event(), threading.Event()
+
+        def write(connection: Any) -> bool:
+            mine = vector_store_files.lock_held(connection, file)
+            begun.set()
+            return mine and enough.wait(10)
+
+        writing = asyncio.ensure_future(store.write(write))
+        assert await asyncio.to_thread(begun.wait, 10)
+        taking = asyncio.ensure_future(store.write(lambda c: vector_store_files.cancel(c, store_id, [file_id])))
+        too_early, _ = await asyncio.wait({taking}, timeout=0.2)
+        enough.set()
+        assert (await writing, await taking, too_early) == (True, [f"{store_id}/{file_id}"], set())
+        assert not await store.write(lambda c: vector_store_files.lock_held(c, file))
 
     async def test_a_file_that_nobody_ever_claimed_leaves_nothing_over(self, store: Store) -> None:
         store_id = await make.stored_vector_store(store, 1)

@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 from understudy.ids import PREFIXES
 
 _PIECE = 1024 * 1024
-_OURS = re.compile(rf"({PREFIXES['file']}-|{PREFIXES['part']}_)\w+(#\d+)?")
+_OURS = re.compile(rf"({PREFIXES['file']}-|{PREFIXES['part']}_)\w+(#\d+|\.half)?")
+"""What lies under a key, is on its way there, or was being copied."""
 
 
 def local_folder(url: str) -> Path | None:
@@ -48,7 +49,10 @@ class Copies:
 
 
 def remove_others(folder: Path, keys: Collection[str]) -> None:
-    """Remove all that a file store has left in a folder, but for what is under the keys. Other files stay."""
+    """Remove all that a file store, or copying from one, left in a folder, but for what is under the keys.
+
+    Other files stay.
+    """
     for file in folder.iterdir() if folder.is_dir() else ():
         if file.name not in keys and _OURS.fullmatch(file.name):
             file.unlink()

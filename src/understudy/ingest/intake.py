@@ -61,7 +61,7 @@ def fence_of(held: FileRecord, status: FileStatus = "in_progress") -> Fence:
     """Return what keeps a worker that lost a file from writing to the index."""
 
     def fence(connection: Connection) -> None:
-        if not vector_store_files.is_held(connection, held, status):
+        if not vector_store_files.lock_held(connection, held, status):
             raise LeaseLost(f"file {held.job} was taken away")
 
     return fence

@@ -178,11 +178,17 @@ class FileWorker:
             await self._store.write(lambda connection: vector_store_files.note_emptied(connection, store_id, file_id))
 
     async def _empty_store(self, store_id: str) -> None:
-        """Remove what is left of a store that is gone or has expired."""
+        """Remove what is left of a store that is gone or has expired, once nobody adds to it any more."""
         now = self._clock.now()
-        if await self._store.read(lambda connection: vector_stores.is_to_empty(connection, store_id, now)):
-            await self._intake.remove(store_id)
-            await self._store.write(lambda connection: vector_stores.note_emptied(connection, store_id))
+        ended = await self._store.write(
+            lambda connection: vector_stores.begin_emptying(connection, store_id, now, TOO_LATE)
+        )
+        if ended is None:
+            return
+        for told in [*ended, store_id] if ended else []:
+            await self._bus.signal(told)
+        await self._intake.remove(store_id)
+        await self._store.write(lambda connection: vector_stores.note_emptied(connection, store_id))
 
     # --- leases ------------------------------------------------------------------------------------------------------
 

@@ -252,9 +252,12 @@ def claim(
 def claim_anew(
     connection: Connection, store_id: str, file_id: str, worker: str, now: float, lease_s: float
 ) -> FileRecord | None:
-    """Make a file a worker's own that is in already, to be indexed in another way; nobody else sees that."""
+    """Make a file a worker's own that is in already, to be indexed in another way; nobody else sees that.
+
+    None also for a file whose store is being emptied.
+    """
     free = or_(_files.c.worker.is_(None), _files.c.lease_until < now)
-    done = and_(_one(store_id, file_id), _files.c.status == "completed", _alive, free)
+    done = and_(_one(store_id, file_id), _files.c.status == "completed", _files.c.filled, _alive, free)
     holds = {"worker": worker, "lease_until": now + lease_s, "attempt": _files.c.attempt + 1}
     statement = update(_files).where(done).values(holds).returning(*_files.c)
     row = connection.execute(statement).mappings().first()
@@ -273,8 +276,17 @@ def _held(held: FileRecord, status: FileStatus = "in_progress") -> ColumnElement
 
 
 def is_held(connection: Connection, held: FileRecord, status: FileStatus = "in_progress") -> bool:
-    """Tell whether a file is still its worker's own: the fence of whatever is written beside its row."""
+    """Tell whether a file is still its worker's own."""
     return connection.execute(select(_files.c.id).where(_held(held, status))).first() is not None
+
+
+def lock_held(connection: Connection, held: FileRecord, status: FileStatus = "in_progress") -> bool:
+    """Tell whether a file is still its worker's own, and keep it so until the transaction ends.
+
+    This is the fence of whatever is written beside its row: who takes the file away comes after that, and finds it.
+    """
+    mine = select(_files.c.id).where(_held(held, status)).with_for_update(read=True)
+    return connection.execute(mine).first() is not None
 
 
 def renew(connection: Connection, held: FileRecord, lease_until: float) -> bool:
@@ -341,6 +353,18 @@ def is_left_over(connection: Connection, store_id: str, file_id: str) -> bool:
 def note_emptied(connection: Connection, store_id: str, file_id: str) -> None:
     """Note that a file has no passages any more, if none have been made meanwhile."""
     connection.execute(update(_files).where(_one(store_id, file_id), _left_over).values(filled=False))
+
+
+def end_all(connection: Connection, store_id: str, error: FileError) -> list[str]:
+    """Take all files of a store from whoever is at them, for good; return the jobs of those in progress, which fail.
+
+    None counts as filled any more: its passages go with the store's.
+    """
+    mine = _files.c.vector_store_id == store_id
+    failed = {"status": "failed", "last_error": error, "lease_until": 0.0}
+    ended = connection.execute(update(_files).where(mine, _busy).values(failed).returning(_files.c.id)).scalars().all()
+    connection.execute(update(_files).where(mine).values(attempt=_files.c.attempt + 1, worker=None, filled=False))
+    return [job_of(store_id, file_id) for file_id in ended]
 
 
 def forget_store(connection: Connection, store_id: str) -> None:

@@ -12,13 +12,14 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, or_,
 
 from understudy.errors import InvalidRequest, NotFound
 from understudy.protocol.base import Metadata
-from understudy.protocol.vector_stores import DAY_S, ExpiresAfter, VectorStore
+from understudy.protocol.vector_stores import DAY_S, ExpiresAfter, FileError, VectorStore
 from understudy.storage import posts, vector_store_files
 from understudy.storage.rows import Window, allot_in_project, insert, page
 from understudy.storage.schema import file_batch_files, file_batches, vector_stores
 
 NOUN = "vector store"
-_TOMBSTONE: dict[str, Any] = {"deleted": True, "name": None, "description": None, "metadata": {}}
+_TOMBSTONE: dict[str, Any] = {"deleted": True, "name": None, "description": None, "metadata": {}, "emptied": False}
+"""Not `emptied`, whatever it was: of a store that expired before, what is listed is to go still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +153,15 @@ def to_empty(connection: Connection, now: float, count: int) -> list[str]:
     return list(connection.execute(select(vector_stores.c.id).where(_is_over(now)).limit(count)).scalars())
 
 
-def is_to_empty(connection: Connection, store_id: str, now: float) -> bool:
-    """Tell whether a store is gone or has expired but still has its passages."""
-    mine = (vector_stores.c.id == store_id, _is_over(now))
-    return connection.execute(select(vector_stores.c.id).where(*mine)).first() is not None
+def begin_emptying(connection: Connection, store_id: str, now: float, error: FileError) -> list[str] | None:
+    """End all work on a store that is gone or has expired; None for one that is not, or is empty already.
+
+    Returns the jobs of files that were in progress. After this nobody adds a passage, and those there can be removed.
+    """
+    over = update(vector_stores).where(vector_stores.c.id == store_id, _is_over(now))
+    if connection.execute(over.values(last_seq=vector_stores.c.last_seq)).rowcount != 1:  # locks it, as `lock` does
+        return None
+    return vector_store_files.end_all(connection, store_id, error)
 
 
 def note_emptied(connection: Connection, store_id: str) -> None:
