@@ -110,6 +110,17 @@ async def test_after_other_answers_it_does(clock: FakeClock, refused: Refused, s
     assert post.looks_back
 
 
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_retry_that_is_refused_itself_is_owed_nothing(clock: FakeClock, refused: Refused, early: bool) -> None:
+    """Its original may have been carried out: the next try has to look for that too."""
+    api = Api(clock, refused)
+    await api.post(0, 200, changes=True)
+    await api.post(1, 503, early=early)
+    post = await api.post(2, 200)
+    assert post is not None
+    assert post.looks_back
+
+
 async def test_a_client_that_is_refused_again_and_again_is_owed_one(clock: FakeClock, refused: Refused) -> None:
     api = Api(clock, refused)
     for retry in range(4):

@@ -39,14 +39,14 @@ class NoteRefused:
 
         def note() -> None:
             permission: Once | None = scope.get(_ONCE)
-            if permission is not None and permission.changed:
+            if permission is not None and not permission.unused:
                 return
             if first.get("more_body", False) and _DIGEST not in scope:
                 return
             refused, headers = services_of(scope).refused, Headers(scope=scope)
             fingerprint = _fingerprint(scope, headers, scope.get(_DIGEST, body))
-            if permission is None and _retries(headers):
-                refused.settle(fingerprint)  # one refused again is still one
+            if permission is None and _retries(headers) and not refused.settle(fingerprint):
+                return  # one refused again is still one; of any other, an earlier try may have been carried out
             refused.note(fingerprint)
 
         async def send_and_note(message: Message) -> None:

@@ -4,6 +4,7 @@ The answer is remembered in the transaction of the change. A try that finds an e
 and is answered with that (ADR 0004).
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from understudy.ids import Clock
 from understudy.protocol.base import WireModel
 from understudy.storage import posts
 from understudy.storage.base import Store
+from understudy.storage.faults import InDoubt
 from understudy.storage.posts import Done, Post
 from understudy.storage.runs import RunRecord
 
@@ -45,7 +47,7 @@ def itself(made: Any) -> Any:
 class Once:
     """One request's permission to change something. Without a `post` it is not remembered.
 
-    `changed` tells whether it has made use of that.
+    `changed` tells whether it has made use of that, or may have.
     """
 
     def __init__(self, clock: Clock | None = None, post: Post | None = None) -> None:
@@ -57,6 +59,11 @@ class Once:
     def retried(self) -> bool:
         """Tell whether the client has sent this before."""
         return self.post is not None and self.post.retry > 0
+
+    @property
+    def unused(self) -> bool:
+        """Tell whether nothing was done for this request: not now, and not by an earlier try that may be out there."""
+        return not self.changed and not (self.post is not None and self.post.looks_back)
 
     async def write(
         self,
@@ -85,7 +92,11 @@ class Once:
             posts.add(connection, post, _done(shown(made)), now + keep_s)
             return made, None
 
-        made, before = await store.write(write)
+        try:
+            made, before = await store.write(write)
+        except (InDoubt, asyncio.CancelledError):  # a change under way goes on without its request
+            self.changed = True
+            raise
         if before is not None:
             raise AnsweredBefore(before)
         self.changed = True
