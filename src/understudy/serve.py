@@ -51,9 +51,8 @@ def serve(settings: Settings, role: Role = "all") -> None:
     listener = bind(settings.host, settings.port)
     app = build(settings, role)
     start = _Start(app)
-    server = _Server(
-        _server_config(start, settings), address(settings.host, listener, tls=settings.tls_cert is not None), app
-    )
+    server_config = _server_config(start, settings, full(app, settings.root_path))
+    server = _Server(server_config, address(settings.host, listener, tls=settings.tls_cert is not None), app)
     try:
         server.run(sockets=[listener])
     except SystemExit:
@@ -182,10 +181,10 @@ class _Start:
         await self._app(scope, receive, told)
 
 
-def _server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _server_config(app: ASGIApp, settings: Settings, turned_away: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=connections(settings.head_timeout_s, make_room(settings.max_connections), full),
+        http=connections(settings.head_timeout_s, make_room(settings.max_connections), turned_away),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from understudy import __version__
 from understudy.api import (
@@ -34,14 +35,12 @@ from understudy.api import (
 from understudy.api import metrics as api_metrics
 from understudy.api.access import Access, Meter
 from understudy.api.limits import RootPath, TimeLimit
-from understudy.api.limits import full as too_many
+from understudy.api.limits import full as one_too_many
 from understudy.api.requests import Services
 from understudy.config import Settings
 from understudy.playground import page
 
 V1 = "/v1"
-full = middleware.ResponseHeaders(too_many)
-"""Answers connections that are more than there may be."""
 NOUNS = (
     assistants,
     runs,
@@ -86,8 +85,20 @@ def web(
     app.add_middleware(rates.RequestRates)
     app.add_middleware(auth.Door, also_open=page.paths() if settings.playground else frozenset())
     app.add_middleware(webpages.WebPages, origins=settings.cors_origins)
+    app.add_middleware(retries.NoteRefused)
     app.add_middleware(Access, meter=meter, log_content=settings.log_content)
     app.add_middleware(middleware.ResponseHeaders)
     if settings.root_path:
         app.add_middleware(RootPath, path=settings.root_path)
     return app
+
+
+def full(app: FastAPI, root_path: str) -> ASGIApp:
+    """Return what answers connections that are more than an app may have. It too notes whom it refuses."""
+    answering: ASGIApp = middleware.ResponseHeaders(retries.NoteRefused(one_too_many))
+    below = RootPath(answering, root_path) if root_path else answering
+
+    async def full_app(scope: Scope, receive: Receive, send: Send) -> None:
+        await below({**scope, "app": app}, receive, send)
+
+    return full_app

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from understudy.api.retries import NoteRefused, once
-from understudy.engine.retries import MAX_REFUSED, REMEMBERED_S, Refused
+from understudy.engine.retries import MAX_REFUSED, REFUSED_S, Refused
 from understudy.storage.posts import Post
 from understudy.testing import FakeClock
 
@@ -32,7 +32,10 @@ def test_each_refusal_counts_for_one_retry(refused: Refused) -> None:
 
 def test_a_refusal_counts_as_long_as_its_retry_may_come(refused: Refused, clock: FakeClock) -> None:
     refused.note("a")
-    clock.advance(REMEMBERED_S + 1)
+    clock.advance(60 + 1)  # the longest wait that a refusal asks for, and the way
+    assert refused.settle("a")
+    refused.note("a")
+    clock.advance(REFUSED_S + 1)
     assert not refused.settle("a")
 
 
@@ -51,8 +54,11 @@ class Api:
         self.refused = refused
         self.seen: Post | None = None
 
-    async def post(self, retry: int, status: int, *, changes: bool = False, early: bool = False) -> Post | None:
+    async def post(
+        self, retry: int, status: int, *, changes: bool = False, early: bool = False, **other: str
+    ) -> Post | None:
         headers = [(b"authorization", b"Bearer k"), (b"x-stainless-retry-count", str(retry).encode())]
+        headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in other.items()]
         server = SimpleNamespace(state=SimpleNamespace(services=self.services))
         scope = {
             "app": server,
@@ -127,3 +133,23 @@ async def test_a_client_that_is_refused_again_and_again_is_owed_one(clock: FakeC
         await api.post(retry, 429, early=True)
     looked_back = [(await api.post(4, 200)).looks_back, (await api.post(5, 200)).looks_back]  # type: ignore[union-attr]
     assert looked_back == [False, True]
+
+
+@pytest.mark.parametrize(("length", "looks_back"), [("2", False), ("3", True), ("", True)])
+async def test_a_request_that_was_not_read_is_known_by_its_length(
+    clock: FakeClock, refused: Refused, length: str, looks_back: bool
+) -> None:
+    api = Api(clock, refused)
+    await api.post(0, 503, early=True, content_length="2")
+    post = await api.post(1, 200, **({"content_length": length} if length else {}))
+    assert post is not None
+    assert post.looks_back == looks_back
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_refusal_with_a_key_is_no_others(clock: FakeClock, refused: Refused, early: bool) -> None:
+    api = Api(clock, refused)
+    await api.post(0, 503, early=early, idempotency_key="k")
+    post = await api.post(1, 200)
+    assert post is not None
+    assert post.looks_back

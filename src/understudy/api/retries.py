@@ -15,14 +15,10 @@ from understudy.storage.posts import Post
 
 REPLAYED = {"idempotent-replayed": "true"}
 _ONCE = "understudy.once"
-_DIGEST = "understudy.digest"
 
 
 class NoteRefused:
-    """Watch what POSTs are answered with. Belongs inside the limit on bodies, which gives a body in one piece.
-
-    Forms with files come in many: they are known by their digest, once they were read to their end.
-    """
+    """Watch what POSTs are answered with. Belongs outside of all that may refuse one before its body is read."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -31,34 +27,31 @@ class NoteRefused:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        first = await receive()
-        body, given = first.get("body", b""), iter([first])
-
-        async def receive_again() -> Message:
-            return next(given, None) or await receive()
-
-        def note() -> None:
-            permission: Once | None = scope.get(_ONCE)
-            if permission is not None and not permission.unused:
-                return
-            if first.get("more_body", False) and _DIGEST not in scope:
-                return
-            refused, headers = services_of(scope).refused, Headers(scope=scope)
-            fingerprint = _fingerprint(scope, headers, scope.get(_DIGEST, body))
-            if permission is None and _retries(headers) and not refused.settle(fingerprint):
-                return  # one refused again is still one; of any other, an earlier try may have been carried out
-            refused.note(fingerprint)
 
         async def send_and_note(message: Message) -> None:
             if message["type"] == "http.response.start" and _is_retried(message["status"]):
-                note()
+                _note(scope)
             await send(message)
 
         try:
-            await self._app(scope, receive_again, send_and_note)
+            await self._app(scope, receive, send_and_note)
         except Exception:
-            note()  # becomes a 500 further out
+            _note(scope)  # becomes a 500 further out
             raise
+
+
+def _note(scope: Scope) -> None:
+    """Note a refusal. With an idempotency key there is nothing to note: the key decides."""
+    refused, headers = services_of(scope).refused, Headers(scope=scope)
+    permission: Once | None = scope.get(_ONCE)
+    if "idempotency-key" in headers:
+        return
+    if permission is None:
+        unread = _unread(scope, headers)
+        if _retries(headers) == 0 or refused.settle(unread):  # one refused again is still one;
+            refused.note(unread)  # of any other, an earlier try may have been carried out
+    elif permission.post is not None and permission.unused:
+        refused.note(permission.post.fingerprint)
 
 
 def _is_retried(status: int) -> bool:
@@ -75,6 +68,12 @@ def _fingerprint(scope: Scope, headers: Headers, body: bytes) -> str:
     return _digest(headers.get("authorization", "").encode(), scope["path"].encode(), scope["query_string"], body)
 
 
+def _unread(scope: Scope, headers: Headers) -> str:
+    """What is known of a request without its body: how long that is, in the place of what it says."""
+    content = b"unread", headers.get("content-length", "").encode()
+    return _digest(headers.get("authorization", "").encode(), scope["path"].encode(), scope["query_string"], *content)
+
+
 async def once(request: Request) -> Once:
     """Return a POST's permission to change something once."""
     services, project = services_of(request.scope), project_of(request.scope)
@@ -83,7 +82,6 @@ async def once(request: Request) -> Once:
 
 def once_with_form(request: Request, services: Services, project: str, digest: bytes) -> Once:
     """Return the permission of a POST whose form was read; each try of it has boundaries of its own."""
-    request.scope[_DIGEST] = digest
     return _permission(request, services, project, digest)
 
 
@@ -94,10 +92,15 @@ def _permission(request: Request, services: Services, project: str, body: bytes)
         post = Post(project, _digest(request.scope["path"].encode(), key.encode()), retry, _digest(body))
     else:
         fingerprint = _fingerprint(request.scope, headers, body)
-        looks_back = retry > 0 and not services.refused.settle(fingerprint)
+        looks_back = retry > 0 and not _was_refused(request.scope, services, fingerprint)
         post = Post(project, fingerprint, retry, looks_back=looks_back)
     permission = request.scope[_ONCE] = Once(services.clock, post)
     return permission
+
+
+def _was_refused(scope: Scope, services: Services, fingerprint: str) -> bool:
+    """Tell whether a retry may be that of a refused request; if so, that one is done with."""
+    return services.refused.settle(fingerprint) or services.refused.settle(_unread(scope, Headers(scope=scope)))
 
 
 OnceDep = Annotated[Once, Depends(once)]
@@ -111,7 +114,6 @@ def _retries(headers: Headers) -> int:
 def install(app: FastAPI) -> None:
     """Answer retries as their originals were answered."""
     app.add_exception_handler(AnsweredBefore, _answer_again)
-    app.add_middleware(NoteRefused)
 
 
 async def _answer_again(request: Request, earlier: Exception) -> Response:

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 REMEMBERED_S = 60.0
 REMEMBERED_WITH_KEY_S = 24 * 3600.0
+REFUSED_S = 75.0
+"""How long a refusal is remembered: the SDKs wait as they are told, for up to a minute, and then come again."""
 MAX_REFUSED = 10_000
 OTHER_BODY = (
     "This Idempotency-Key was used for a request with another body. Send the same body to get the same answer, "
@@ -132,7 +134,7 @@ class Refused:
         return False
 
     def _drop_old(self) -> None:
-        limit = self._clock.now() - REMEMBERED_S
+        limit = self._clock.now() - REFUSED_S
         while self._recent and self._recent[0][0] < limit:
             self._recent.popleft()
 
