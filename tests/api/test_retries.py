@@ -134,3 +134,35 @@ async def test_an_original_that_ran_out_of_time_may_have_taken_effect(
     monkeypatch.undo()
     again = await post(app, 1)
     assert again.headers.get("idempotent-replayed") == "true"
+
+
+async def test_a_change_may_ask_whether_its_client_still_waits(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, gone, go_on, pieces = app_with(house, Keys(Caller())), asyncio.Event(), asyncio.Event(), iter([BODY])
+    heard: list[bool] = []
+    write = house.store.write
+
+    async def asking(change: Any) -> Any:
+        for _ in range(2):
+            heard.append(await asyncio.to_thread(scope["understudy.once"].is_heard))
+        gone.set()
+        heard.append(await asyncio.to_thread(scope["understudy.once"].is_heard))
+        return await write(change)
+
+    async def receive() -> Any:
+        if (body := next(pieces, None)) is not None:
+            return {"type": "http.request", "body": body, "more_body": False}
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            assert message["status"] == 200
+            go_on.set()
+
+    monkeypatch.setattr(house.store, "write", asking)
+    headers = [(b"host", b"localhost"), (b"authorization", b"Bearer k"), (b"content-length", b"%d" % len(BODY))]
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/threads", "query_string": b""}
+    scope |= {"raw_path": b"/v1/threads", "root_path": "", "headers": headers, "client": ("127.0.0.1", 1)}
+    await app(scope, receive, send)
+    assert go_on.is_set()
+    assert heard == [True, True, False]

@@ -3,7 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -16,11 +18,18 @@ from tests.storage import store_contract
 from tests.storage.builders import PROJECT, stored_thread, thread
 from tests.storage.contracts import STORE_CONTRACTS
 
+from understudy.bus.local import LocalBus
+from understudy.engine.conversation import Conversations
+from understudy.engine.retries import CLOCKS_AGREE_S, AnsweredBefore, Once
 from understudy.errors import ConfigurationError, InvalidRequest
+from understudy.protocol.threads import CreateThread
 from understudy.storage import faults, migrate, postgres, threads
+from understudy.storage.base import Store, TryAgain
 from understudy.storage.faults import InDoubt, StorageFault
 from understudy.storage.postgres import PostgresStore, engine_of
+from understudy.storage.posts import Post
 from understudy.storage.schema import metadata
+from understudy.testing import FakeClock
 
 counter = store_contract.counter
 
@@ -213,6 +222,74 @@ async def test_a_connection_that_breaks_at_the_commit_leaves_a_doubt(store: Post
 
     with pytest.raises(InDoubt, match="the change may have been made"):
         await store.write(break_at_the_end)
+
+
+class HeldUp:
+    """A store in which one change begins late: after an outage it is made anew, or had no connection until then."""
+
+    def __init__(self, store: PostgresStore, *, begun_before: bool) -> None:
+        self._store = store
+        self._tries = 0 if begun_before else 1
+        self.waits, self.go_on = threading.Event(), threading.Event()
+
+    async def write(self, change: Callable[[Connection], Any]) -> Any:
+        def held_up(connection: Connection) -> Any:
+            self._tries += 1
+            if self._tries == 1:
+                change(connection)
+                raise TryAgain  # all of it is undone
+            self.waits.set()
+            assert self.go_on.wait(10)
+            return change(connection)
+
+        return await self._store.write(held_up)
+
+
+@pytest.mark.parametrize("begun_before", [True, False])
+@pytest.mark.parametrize("is_heard", [True, False])
+@pytest.mark.parametrize("under_way", [True, False])
+@pytest.mark.parametrize("retry", [0, 1])
+async def test_a_try_that_is_held_up_yields_to_its_retry(
+    store: PostgresStore, begun_before: bool, is_heard: bool, under_way: bool, retry: int
+) -> None:
+    """Unless its client still listens: then the retry was that of another client's equal request."""
+    clock, held_up, begun = FakeClock(), HeldUp(store, begun_before=begun_before), threading.Event()
+    post = Post(PROJECT, "0123456789abcdef" * 4, retry, looks_back=retry > 0)
+    again = replace(post, retry=retry + 1, looks_back=True)
+
+    def change(_: Connection) -> Any:
+        return thread()  # no row of a change's own is to keep the two apart
+
+    def slowly(connection: Connection) -> Any:
+        begun.set()
+        time.sleep(0.2)
+        return change(connection)
+
+    first = asyncio.ensure_future(Once(clock, post, lambda: is_heard).write(cast("Store", held_up), change))
+    assert await asyncio.to_thread(held_up.waits.wait, 10)
+    clock.advance(0.5)
+    second = asyncio.ensure_future(Once(clock, again).write(store, slowly if under_way else change))
+    assert await asyncio.to_thread(begun.wait, 10) if under_way else await second
+    held_up.go_on.set()
+    made = (await second).id
+    if is_heard:
+        assert (await first).id != made
+        return
+    with pytest.raises(AnsweredBefore) as answered:
+        await first
+    assert answered.value.done.thread_id == made
+
+
+async def test_a_try_that_is_held_up_does_not_yield_to_what_was_there_before_it(store: PostgresStore) -> None:
+    clock, post = FakeClock(), Post(PROJECT, "fedcba9876543210" * 4)
+    held_up = HeldUp(store, begun_before=True)
+    held_up.go_on.set()
+    conversations = Conversations(store, LocalBus(), clock)
+    others = await conversations.create_thread(PROJECT, CreateThread(), Once(clock, replace(post, retry=1)))
+    clock.advance(CLOCKS_AGREE_S + 1)
+    conversations = Conversations(cast("Store", held_up), LocalBus(), clock)
+    mine = await conversations.create_thread(PROJECT, CreateThread(), Once(clock, post))
+    assert mine.id != others.id
 
 
 async def test_a_server_that_is_not_there_is_told_without_its_address(

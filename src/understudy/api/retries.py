@@ -1,6 +1,8 @@
 """How retries are told from new requests, and what they are answered with (ADR 0004)."""
 
 import hashlib
+from asyncio import AbstractEventLoop, get_running_loop, run_coroutine_threadsafe
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -15,6 +17,7 @@ from understudy.storage.posts import Post
 
 REPLAYED = {"idempotent-replayed": "true"}
 _ONCE = "understudy.once"
+_ASK_S = 2.0
 
 
 class NoteRefused:
@@ -94,8 +97,18 @@ def _permission(request: Request, services: Services, project: str, body: bytes)
         fingerprint = _fingerprint(request.scope, headers, body)
         looks_back = retry > 0 and not _was_refused(request.scope, services, fingerprint)
         post = Post(project, fingerprint, retry, looks_back=looks_back)
-    permission = request.scope[_ONCE] = Once(services.clock, post)
+    permission = request.scope[_ONCE] = Once(services.clock, post, partial(_is_heard, request, get_running_loop()))
     return permission
+
+
+def _is_heard(request: Request, loop: AbstractEventLoop) -> bool:
+    """Tell, in a thread, whether a client still waits for its answer. The request must have been read to its end."""
+    asked = run_coroutine_threadsafe(request.is_disconnected(), loop)
+    try:
+        return not asked.result(_ASK_S)
+    except TimeoutError:
+        asked.cancel()
+        return True
 
 
 def _was_refused(scope: Scope, services: Services, fingerprint: str) -> bool:

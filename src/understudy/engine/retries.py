@@ -7,6 +7,7 @@ and is answered with that (ADR 0004).
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -24,6 +25,10 @@ T = TypeVar("T")
 
 REMEMBERED_S = 60.0
 REMEMBERED_WITH_KEY_S = 24 * 3600.0
+SOON_S = 0.25
+"""Within which time no client has given a request up and sent it again: the SDKs pause for longer than this."""
+CLOCKS_AGREE_S = 1.0
+"""How far the clocks of a cluster's machines may be apart."""
 REFUSED_S = 75.0
 """How long a refusal is remembered: the SDKs wait as they are told, for up to a minute, and then come again."""
 MAX_REFUSED = 10_000
@@ -49,13 +54,18 @@ def itself(made: Any) -> Any:
 class Once:
     """One request's permission to change something. Without a `post` it is not remembered.
 
-    `changed` tells whether it has made use of that, or may have.
+    `changed` tells whether it has made use of that, or may have. `is_heard` tells a change, in its thread, whether the
+    client still waits for the answer; one that is not known does not.
     """
 
-    def __init__(self, clock: Clock | None = None, post: Post | None = None) -> None:
+    def __init__(
+        self, clock: Clock | None = None, post: Post | None = None, is_heard: Callable[[], bool] = lambda: False
+    ) -> None:
         self.clock = clock
         self.post = post
         self.changed = False
+        self.is_heard = is_heard
+        self._began = clock.now() if clock else 0.0
 
     @property
     def retried(self) -> bool:
@@ -83,11 +93,13 @@ class Once:
         post, clock = self.post, self.clock
         if post is None or clock is None or (repeatable and not post.keyed):
             return await store.write(change)
-        now = clock.now()
+        now, tries = clock.now(), count()
 
         def write(connection: Connection) -> tuple[T, None] | tuple[None, Done]:
-            posts.hold(connection, post)
-            if (before := _before(connection, post, now)) is not None:
+            late = next(tries) > 0 or clock.now() > self._began + SOON_S
+            posts.hold(connection, post, late=late)
+            before = _before(connection, post, now) or (self._overtaken(connection, post) if late else None)
+            if before is not None:
                 return None, before
             made = change(connection)
             keep_s = REMEMBERED_WITH_KEY_S if post.keyed else REMEMBERED_S
@@ -103,6 +115,15 @@ class Once:
             raise AnsweredBefore(before)
         self.changed = True
         return made  # type: ignore[return-value]  # the pair has one or the other
+
+    def _overtaken(self, connection: Connection, post: Post) -> Done | None:
+        """Return what this request's own retry has done since it began: its client gave up, and sent it again.
+
+        Whoever still listens has sent no retry: what is found then was done for somebody else's equal request.
+        """
+        since = self._began - CLOCKS_AGREE_S
+        done = None if post.keyed else posts.done_later(connection, post, since + REMEMBERED_S)
+        return None if done is None or self.is_heard() else done
 
 
 ALWAYS = Once()

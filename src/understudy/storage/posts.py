@@ -47,19 +47,22 @@ class Done:
     attempt: int = 0
 
 
-def hold(connection: Connection, post: Post) -> None:
+def hold(connection: Connection, post: Post, *, late: bool = False) -> None:
     """Keep a request's tries apart until the transaction ends: an original goes beside its like, a retry alone.
 
     A retry that meets another try under way waits for its end, then raises TryAgain: it has to see what that one did.
+    So does an original that comes late, or once more, and meets a retry: it held nothing until now.
     Where one writer makes all changes there is nothing to do; keys are kept apart by their index.
     """
     if connection.dialect.name == "sqlite" or post.keyed:
         return
-    lock = int(post.fingerprint[:15], 16)
-    if post.retry == 0:
-        connection.execute(select(func.pg_advisory_xact_lock_shared(lock)))
-    elif not connection.execute(select(func.pg_try_advisory_xact_lock(lock))).scalar():
-        connection.execute(select(func.pg_advisory_xact_lock(lock)))
+    lock, alone = int(post.fingerprint[:15], 16), post.retry > 0
+    wait = func.pg_advisory_xact_lock if alone else func.pg_advisory_xact_lock_shared
+    at_once = func.pg_try_advisory_xact_lock if alone else func.pg_try_advisory_xact_lock_shared
+    if not (alone or late):
+        connection.execute(select(wait(lock)))
+    elif not connection.execute(select(at_once(lock))).scalar():
+        connection.execute(select(wait(lock)))
         raise TryAgain
 
 
@@ -108,6 +111,14 @@ def claim(connection: Connection, post: Post, now: float) -> Done | None:
         return None
     connection.execute(update(posts).where(posts.c.id == row[0]).values(tries=post.retry))
     return Done(*row[1:])
+
+
+def done_later(connection: Connection, post: Post, until: float) -> Done | None:
+    """Return what a later try of a request did, if that is remembered until then (Unix seconds) or longer."""
+    mine = (posts.c.project == post.project, posts.c.fingerprint == post.fingerprint, posts.c.body.is_(None))
+    later = (posts.c.tries > post.retry, posts.c.expires_at >= until)
+    row = connection.execute(select(*_DONE).where(*mine, *later).order_by(posts.c.id).limit(1)).first()
+    return None if row is None else Done(*row)
 
 
 def _heard() -> ColumnElement[bool]:
