@@ -16,6 +16,7 @@ from understudy.ingest.files import SENDING_S, Files, limited
 from understudy.protocol.files import ExpiresAfter, FileObject
 from understudy.storage import files as rows
 from understudy.storage import loose_bytes
+from understudy.storage.faults import InDoubt
 from understudy.storage.rows import Window
 from understudy.storage.schema import loose_bytes as loose_table
 from understudy.storage.sqlite import SqliteStore
@@ -54,6 +55,24 @@ async def test_it_is_its_projects_alone(files: Files) -> None:
         with pytest.raises(NoSuchFile, match=f"^No such File object: {made.id}$"):
             await reach("other", made.id)
     assert await content_of(files, made.id) == b"hello"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_bytes_of_a_file_that_may_have_been_made_stay(
+    files: Files, store: SqliteStore, file_store: MemoryFileStore, kept: bool
+) -> None:
+    """The database went away as it was to keep the row. Where it did not, the bytes are named for the upkeep."""
+
+    async def write(change: Any) -> Any:
+        if kept:
+            await store.write(change)
+        raise InDoubt
+
+    received = await files.receive("file", chunks_of(b"hello"))
+    with pytest.raises(InDoubt):
+        await files.keep(PROJECT, received, "a.txt", "vision", write=write)
+    assert list(file_store.kept) == [received.key]
+    assert await loose(store) == ([] if kept else [received.key])
 
 
 async def test_a_deleted_file_is_gone_with_its_bytes(

@@ -6,6 +6,7 @@ in the transaction that takes them. What a crash leaves behind is loose, and the
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from understudy.ids import Clock, new_id
 from understudy.protocol.files import MAX_FILE_BYTES, ExpiresAfter, FileObject, Purpose
 from understudy.storage import files, loose_bytes
 from understudy.storage.base import Store
+from understudy.storage.faults import InDoubt
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +117,8 @@ class Files:
                 raise Unavailable("The file was on its way for too long; send it again.")
             return file
 
-        try:
+        async with self.held(received.key):
             return await (write or self._store.write)(change)
-        except Exception:
-            await self.discard(received.key)
-            raise
 
     def made(
         self, received: Received, filename: str, purpose: Purpose, expires_after: ExpiresAfter | None
@@ -134,6 +133,20 @@ class Files:
             created_at=now,
             expires_at=None if expires_after is None else now + expires_after.seconds,
         )
+
+    @asynccontextmanager
+    async def held(self, key: str) -> AsyncIterator[None]:
+        """Remove received bytes if what is to own them cannot be made.
+
+        Where it may have been made they stay: if it was not, the upkeep finds them.
+        """
+        try:
+            yield
+        except InDoubt:
+            raise
+        except Exception:
+            await self.discard(key)
+            raise
 
     async def discard(self, *keys: str) -> None:
         """Remove bytes that no row owns. What the file store cannot remove now, the upkeep tries again."""

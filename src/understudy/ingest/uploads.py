@@ -85,11 +85,8 @@ class Uploads:
                 raise InvalidRequest(f"The part was on its way for too long: {upload_id} has ended meanwhile.")
             return part
 
-        try:
+        async with self._files.held(received.key):
             return await (write or self._store.write)(change)
-        except Exception:
-            await self._files.discard(received.key)
-            raise
 
     async def complete(
         self,
@@ -111,12 +108,9 @@ class Uploads:
         digest = hashlib.md5(usedforsecurity=False)
         chunks = _noted(chained(self._file_store, given.part_ids), digest.update, busy)
         received = await self._files.receive("file", chunks)
-        try:
+        async with self._files.held(received.key):
             _compare(given.md5, digest.hexdigest())
             done = await write(partial(self._end, upload=upload, received=received))
-        except Exception:
-            await self._files.discard(received.key)
-            raise
         await self._files.discard(*given.part_ids)
         return done
 
