@@ -12,7 +12,7 @@ from understudy.bus.base import Bus, EventId, LiveEvent, Subscription
 from understudy.engine.transitions import told
 from understudy.errors import NotFound, Unavailable
 from understudy.ids import Clock
-from understudy.protocol.events import ENDS, RUN_ENDS, STREAM_ENDS, Event, event
+from understudy.protocol.events import ENDS, PAUSE, RUN_ENDS, STREAM_ENDS, Event, event
 from understudy.protocol.messages import Message
 from understudy.protocol.runs import RESTING
 from understudy.protocol.steps import RunStep
@@ -59,8 +59,10 @@ class Orderly:
     older than one already seen are left out, and those of an object after its end.
     """
 
-    def __init__(self, place: Subscription) -> None:
+    def __init__(self, place: Subscription, passed: int = -1) -> None:
+        """`passed`: the last attempt whose pause lies back. It may be told late, and must not end what comes after."""
         self._place = place
+        self._passed = passed
         self._attempt = 0
         self._ended: set[str] = set()
 
@@ -68,6 +70,8 @@ class Orderly:
         """Return the next event that says something, or None if none came in time."""
         while (live := await self._place.next(timeout_s)) is not None:
             if live.id.attempt < self._attempt or (about := _about(live.event)) in self._ended:
+                continue
+            if live.event.name == PAUSE and live.id.attempt <= self._passed:
                 continue
             self._attempt = live.id.attempt
             if about and live.event.name in ENDS:
@@ -139,7 +143,7 @@ class Followers:
             yield LiveEvent(EventId(snapshot.run.attempt, 0), told_event)
         if snapshot.run.status in RESTING:
             return
-        async for live in self.follow(run_id, live_place):
+        async for live in self.follow(run_id, Orderly(live_place, _passed(snapshot.run))):
             if live is None or not snapshot.covers(live.event):
                 yield live
 
@@ -166,13 +170,17 @@ class Followers:
                 yield LiveEvent(EventId(run.attempt, 0), told(run))
             return
         while last is None or last.event.name not in RUN_ENDS:
+            known = last
             async for live in self.follow(run.id, place):
                 last = live or last
                 yield live
-            if last is None or (more := await place.next(0)) is None:
+            if last is None or last is known:
                 return
-            last = more
-            yield more
+            if more := await place.next(0):
+                last = more
+                yield more
+            elif last.id.attempt > _passed(run):
+                return
 
     async def wait(self, project: str, thread_id: str, run_id: str, timeout_s: float) -> RunRecord:
         """Return the run once it rests, or as it is when the time is up. Raises NotFound."""
@@ -191,6 +199,11 @@ class Followers:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOK_EVERY_S)):
                     await _until_rest(place)
+
+
+def _passed(run: RunRecord) -> int:
+    """The last attempt of a run, which does not rest, whose pause lies back: one that is worked on may still pause."""
+    return run.attempt - (run.status == "in_progress")
 
 
 async def _skip_pause(place: Subscription, attempt: int) -> bool:
