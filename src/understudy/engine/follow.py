@@ -14,7 +14,7 @@ from understudy.errors import NotFound, Unavailable
 from understudy.ids import Clock
 from understudy.protocol.events import ENDS, PAUSE, RUN_ENDS, STREAM_ENDS, Event, event
 from understudy.protocol.messages import Message
-from understudy.protocol.runs import RESTING
+from understudy.protocol.runs import FINAL, RESTING
 from understudy.protocol.steps import RunStep
 from understudy.storage import messages, runs, steps, threads
 from understudy.storage.base import Store
@@ -119,7 +119,8 @@ class Followers:
                 if run is None:
                     return
                 if run.status in RESTING and (live := await place.next(0)) is None:
-                    yield LiveEvent(EventId(run.attempt, 0), told(run))
+                    for untold in await self._untold(run):
+                        yield untold
                     return
                 if live is None:
                     yield None
@@ -166,8 +167,9 @@ class Followers:
             while logged := await place.next(0 if last and last.event.name in STREAM_ENDS else TELLING_S):
                 last = logged
                 yield logged
-            if last is not None and last.event.name not in STREAM_ENDS:
-                yield LiveEvent(EventId(run.attempt, 0), told(run))
+            if last is None or not _tells_rest(last, run):
+                for untold in await self._untold(run):
+                    yield untold
             return
         while last is None or last.event.name not in RUN_ENDS:
             known = last
@@ -181,6 +183,24 @@ class Followers:
                 yield more
             elif last.id.attempt > _passed(run):
                 return
+
+    async def _untold(self, run: RunRecord) -> list[LiveEvent]:
+        """Return what the rows of a run at rest say and its log does not: the last events of it were lost.
+
+        If the log does not reach back to the run's beginning, that is the rest alone.
+        """
+        logged = [] if (place := await self._bus.subscribe(run.id)) is None else await _all_of(place)
+        if any(_tells_rest(live, run) for live in logged):
+            return []
+        events = [told(run)]
+        if logged:
+            with suppress(NotFound):  # deleted just now
+                of = (run.project, run.thread_id, run.id)
+                events = (await self._store.read(lambda connection: _snapshot(connection, *of))).events
+        begun = {_about(live.event) for live in logged}
+        ended = {_about(live.event) for live in logged if live.event.name in ENDS}
+        lost = [each for each in events[:-1] if _about(each) not in (ended if each.name in ENDS else begun)]
+        return [LiveEvent(EventId(run.attempt, 0), each) for each in (*lost, events[-1])]
 
     async def wait(self, project: str, thread_id: str, run_id: str, timeout_s: float) -> RunRecord:
         """Return the run once it rests, or as it is when the time is up. Raises NotFound."""
@@ -204,6 +224,18 @@ class Followers:
 def _passed(run: RunRecord) -> int:
     """The last attempt of a run, which does not rest, whose pause lies back: one that is worked on may still pause."""
     return run.attempt - (run.status == "in_progress")
+
+
+def _tells_rest(live: LiveEvent, run: RunRecord) -> bool:
+    """Tell whether an event is the one of the rest that a run has come to: it ends once, but may pause often."""
+    return live.event.name == f"thread.run.{run.status}" and (run.status in FINAL or live.id.attempt == run.attempt)
+
+
+async def _all_of(log: Subscription) -> list[LiveEvent]:
+    found = []
+    while live := await log.next(0):
+        found.append(live)
+    return found
 
 
 async def _skip_pause(place: Subscription, attempt: int) -> bool:
