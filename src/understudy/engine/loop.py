@@ -18,6 +18,7 @@ from understudy.bus.base import Bus
 from understudy.engine import prompt as prompts
 from understudy.engine.annotate import Quote, Reader
 from understudy.engine.assemble import Draft, Folded, fold, with_calls
+from understudy.engine.bookings import Bookings
 from understudy.engine.endings import end, total_usage
 from understudy.engine.leased import Leased, must_save
 from understudy.engine.nextstep import AwaitToolOutputs, CallModelAgain, Finish, NextStep, Stop, UseTools, next_step
@@ -85,6 +86,7 @@ class Loop:
         self._store = store
         self._routes = routes
         self._sizes = Sizes(count_tokens)
+        self._bookings = Bookings(store, count_tokens)
         self._clock = clock
         self._quote = quote
         self._support = support
@@ -161,7 +163,7 @@ class Loop:
         """
         run = draft.run
         call = _new_call(run, route, prompt, self._clock.now())
-        saved_at, untold = call.started_at, None
+        saved_at, untold, narration = call.started_at, None, ""
         try:
             async with aclosing(route.provider.stream(prompt.request)) as deltas:
                 async for delta in deltas:
@@ -171,6 +173,7 @@ class Loop:
                     if self._support is not None and ends_message(draft, delta):
                         draft = await supported(draft, self._support)
                     folded = fold(draft, delta, now)
+                    narration = draft.text if folded.ended else narration
                     draft = folded.draft
                     if draft.reason is not None:
                         call = replace(call, finished_at=now, finish_reason=draft.reason, usage=draft.used)
@@ -182,6 +185,9 @@ class Loop:
             raise UpstreamError("The model's server ended its answer before it was complete.")
         except (UpstreamError, CancelledError, LeaseLost) as problem:
             broken_off = replace(call, finished_at=self._clock.now(), finish_reason="broken_off")
+            if call.first_token_at is not None or not isinstance(problem, UpstreamError):
+                said, called_off = [narration, *draft.said()], isinstance(problem, CancelledError)
+                self._bookings.begin(call, prompt.request, said, called_off=called_off)
             await self._keep(run, broken_off, (isinstance(problem, LeaseLost) and untold) or Folded(draft))
             raise
 
@@ -199,12 +205,14 @@ class Loop:
     async def _keep(self, run: RunRecord, call: ModelCall, untold: Folded) -> None:
         """Write what there is of an answer that broke off or was called off, if the run is still this attempt's.
 
-        `untold` is the last of it, which could not be written any more: a cancellation came before.
+        `untold` is the last of it, which could not be written any more: a cancellation came before. What a whole answer
+        has used is booked whosever the run is, be it deleted.
         """
 
         def write(connection: Connection) -> Sequence[Event]:
             found = runs.find(connection, run.id)
             if found is None or found.attempt != run.attempt or found.status in FINAL:
+                model_calls.book(connection, call)
                 return ()
             model_calls.add(connection, call)
             _write(connection, run, untold)
