@@ -10,7 +10,6 @@ from tests.engine.house import HAPPY_PATH, SOON_S, House, function, names, speak
 from tests.storage.builders import PROJECT
 
 from understudy.bus.base import EventId, LiveEvent
-from understudy.bus.local import LocalBus
 from understudy.engine.follow import Followers
 from understudy.engine.service import Started
 from understudy.errors import NotFound
@@ -211,23 +210,6 @@ async def _until(follower: Any, text: str) -> None:
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------------------
-
-
-class Forgetful(LocalBus):
-    """A bus that loses the last events of every run."""
-
-    async def publish(self, run_id: str, attempt: int, events: Any) -> list[EventId]:
-        return await super().publish(run_id, attempt, [each for each in events if "completed" not in each.name])
-
-
-async def test_a_lost_publish_does_not_hang_a_follower(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.engine.follow.LOOK_EVERY_S", 0.01)
-    house.bus = Forgetful(house.clock)
-    house.__post_init__()
-    house.model.turns = [say("Hello.")]
-    house.work()
-    events = await house.events(await house.start())
-    assert names(events) == [*HAPPY_PATH[:8], "thread.run.completed"]
 
 
 async def test_silence_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

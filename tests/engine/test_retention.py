@@ -53,7 +53,7 @@ async def test_a_long_thread_is_emptied_piece_by_piece(house: House, monkeypatch
 
 async def test_what_an_ended_round_left_is_emptied_by_the_next(house: House) -> None:
     (old,) = await stored(house, 1, texts=5, created_at=1)
-    await house.store.write(partial(threads.bury_if_unused, thread_id=old, limit=NOW))
+    await house.store.write(partial(threads.bury_unused, thread_ids=[old], limit=NOW))
     assert await count(house, "messages") == 5
     await Retention(house.store, house.clock, days=1).sweep()
     assert await count(house, "messages") == 0

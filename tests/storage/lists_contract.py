@@ -174,7 +174,7 @@ class RunsOfAllThreadsAreListed:
 
     async def test_not_those_of_deleted_threads(self, store: Store) -> None:
         gone, kept = await _run(store, status="completed"), await _run(store)
-        await store.write(lambda c: threads.bury_if_unused(c, gone.thread_id, NOW + 1))
+        await store.write(lambda c: threads.bury_unused(c, [gone.thread_id], NOW + 1))
         assert await self._ids(store, RunFilter()) == {kept.id}
 
     async def test_a_cursor_of_nothing_is_refused(self, store: Store) -> None:

@@ -193,9 +193,36 @@ class DeletionLeavesTombstones:
         await store.write(lambda connection: messages.delete(connection, message.id))
         await store.write(lambda connection: assistants.delete(connection, PROJECT, assistant.id))
         await store.write(lambda connection: threads.delete(connection, PROJECT, thread.id))
+        await self._is_nowhere(store, "secret")
+
+    async def test_nor_of_a_message_that_was_deleted_while_it_was_written(self, store: Store) -> None:
+        thread = await make.stored_thread(store)
+        message = await make.stored_message(store, thread.id, "a sec", status="in_progress")
+        await store.write(lambda connection: messages.delete(connection, message.id))
+        whole = message.model_copy(update={"content": make.message(thread.id, "a secret").content})
+        await store.write(lambda connection: messages.save(connection, whole))
+        await self._is_nowhere(store, "sec")
+
+    async def test_nor_of_a_thread_that_nobody_used(self, store: Store) -> None:
+        unused, used = [await make.stored_thread(store, created_at=at) for at in (1, NOW)]
+        for thread, said in ((unused, "secret"), (used, "kept")):
+            message = await make.stored_message(store, thread.id, said, created_at=thread.created_at)
+            done = Done("thread.message", message.model_dump_json(), thread.id)
+            post = Post(PROJECT, f"key {thread.id}", body="digest")
+            await store.write(lambda connection, post=post, done=done: posts.add(connection, post, done, NOW + 60.0))
+        both = [unused.id, used.id]
+        assert await store.write(lambda connection: threads.bury_unused(connection, both, NOW)) == 1
+        while await store.write(lambda connection: threads.empty(connection, unused.id, 10)):
+            pass
+        await self._is_nowhere(store, "secret")
+        assert await store.read(
+            lambda connection: posts.of_key(connection, Post(PROJECT, f"key {used.id}", body="digest"))
+        )
+
+    async def _is_nowhere(self, store: Store, said: str) -> None:
         for table in schema.metadata.sorted_tables:
             rows = await store.read(lambda connection, table=table: connection.execute(select(table)).all())
-            assert "secret" not in str(rows)
+            assert said not in str(rows)
 
 
 class ProjectsAreKeptApart:

@@ -43,6 +43,10 @@ class Draft:
         """The message with the text that it has so far."""
         return None if self.message is None else self.message.model_copy(update={"content": self._content()})
 
+    def said(self) -> list[str]:
+        """All that the model has said and that is not closed yet, its calls included."""
+        return [self.text, self.refusal, *(part for call in self.calls for part in (call.name, call.arguments))]
+
     @property
     def text(self) -> str:
         """The message's text, but for what is held back since it may become a mark."""

@@ -12,9 +12,9 @@ from understudy.bus.base import Bus, EventId, LiveEvent, Subscription
 from understudy.engine.transitions import told
 from understudy.errors import NotFound, Unavailable
 from understudy.ids import Clock
-from understudy.protocol.events import ENDS, RUN_ENDS, STREAM_ENDS, Event, event
+from understudy.protocol.events import ENDS, PAUSE, RUN_ENDS, STREAM_ENDS, Event, event
 from understudy.protocol.messages import Message
-from understudy.protocol.runs import RESTING
+from understudy.protocol.runs import FINAL, RESTING
 from understudy.protocol.steps import RunStep
 from understudy.storage import messages, runs, steps, threads
 from understudy.storage.base import Store
@@ -59,8 +59,10 @@ class Orderly:
     older than one already seen are left out, and those of an object after its end.
     """
 
-    def __init__(self, place: Subscription) -> None:
+    def __init__(self, place: Subscription, passed: int = -1) -> None:
+        """`passed`: the last attempt whose pause lies back. It may be told late, and must not end what comes after."""
         self._place = place
+        self._passed = passed
         self._attempt = 0
         self._ended: set[str] = set()
 
@@ -68,6 +70,8 @@ class Orderly:
         """Return the next event that says something, or None if none came in time."""
         while (live := await self._place.next(timeout_s)) is not None:
             if live.id.attempt < self._attempt or (about := _about(live.event)) in self._ended:
+                continue
+            if live.event.name == PAUSE and live.id.attempt <= self._passed:
                 continue
             self._attempt = live.id.attempt
             if about and live.event.name in ENDS:
@@ -115,7 +119,8 @@ class Followers:
                 if run is None:
                     return
                 if run.status in RESTING and (live := await place.next(0)) is None:
-                    yield LiveEvent(EventId(run.attempt, 0), told(run))
+                    for untold in await self._untold(run):
+                        yield untold
                     return
                 if live is None:
                     yield None
@@ -139,7 +144,7 @@ class Followers:
             yield LiveEvent(EventId(snapshot.run.attempt, 0), told_event)
         if snapshot.run.status in RESTING:
             return
-        async for live in self.follow(run_id, live_place):
+        async for live in self.follow(run_id, Orderly(live_place, _passed(snapshot.run))):
             if live is None or not snapshot.covers(live.event):
                 yield live
 
@@ -162,17 +167,40 @@ class Followers:
             while logged := await place.next(0 if last and last.event.name in STREAM_ENDS else TELLING_S):
                 last = logged
                 yield logged
-            if last is not None and last.event.name not in STREAM_ENDS:
-                yield LiveEvent(EventId(run.attempt, 0), told(run))
+            if last is None or not _tells_rest(last, run):
+                for untold in await self._untold(run):
+                    yield untold
             return
         while last is None or last.event.name not in RUN_ENDS:
+            known = last
             async for live in self.follow(run.id, place):
                 last = live or last
                 yield live
-            if last is None or (more := await place.next(0)) is None:
+            if last is None or last is known:
                 return
-            last = more
-            yield more
+            if more := await place.next(0):
+                last = more
+                yield more
+            elif last.id.attempt > _passed(run):
+                return
+
+    async def _untold(self, run: RunRecord) -> list[LiveEvent]:
+        """Return what the rows of a run at rest say and its log does not: the last events of it were lost.
+
+        If the log does not reach back to the run's beginning, that is the rest alone.
+        """
+        logged = [] if (place := await self._bus.subscribe(run.id)) is None else await _all_of(place)
+        if any(_tells_rest(live, run) for live in logged):
+            return []
+        events = [told(run)]
+        if logged:
+            with suppress(NotFound):  # deleted just now
+                of = (run.project, run.thread_id, run.id)
+                events = (await self._store.read(lambda connection: _snapshot(connection, *of))).events
+        begun = {_about(live.event) for live in logged}
+        ended = {_about(live.event) for live in logged if live.event.name in ENDS}
+        lost = [each for each in events[:-1] if _about(each) not in (ended if each.name in ENDS else begun)]
+        return [LiveEvent(EventId(run.attempt, 0), each) for each in (*lost, events[-1])]
 
     async def wait(self, project: str, thread_id: str, run_id: str, timeout_s: float) -> RunRecord:
         """Return the run once it rests, or as it is when the time is up. Raises NotFound."""
@@ -191,6 +219,23 @@ class Followers:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOK_EVERY_S)):
                     await _until_rest(place)
+
+
+def _passed(run: RunRecord) -> int:
+    """The last attempt of a run, which does not rest, whose pause lies back: one that is worked on may still pause."""
+    return run.attempt - (run.status == "in_progress")
+
+
+def _tells_rest(live: LiveEvent, run: RunRecord) -> bool:
+    """Tell whether an event is the one of the rest that a run has come to: it ends once, but may pause often."""
+    return live.event.name == f"thread.run.{run.status}" and (run.status in FINAL or live.id.attempt == run.attempt)
+
+
+async def _all_of(log: Subscription) -> list[LiveEvent]:
+    found = []
+    while live := await log.next(0):
+        found.append(live)
+    return found
 
 
 async def _skip_pause(place: Subscription, attempt: int) -> bool:

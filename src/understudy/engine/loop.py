@@ -18,6 +18,7 @@ from understudy.bus.base import Bus
 from understudy.engine import prompt as prompts
 from understudy.engine.annotate import Quote, Reader
 from understudy.engine.assemble import Draft, Folded, fold, with_calls
+from understudy.engine.bookings import Bookings
 from understudy.engine.endings import end, total_usage
 from understudy.engine.leased import Leased, must_save
 from understudy.engine.nextstep import AwaitToolOutputs, CallModelAgain, Finish, NextStep, Stop, UseTools, next_step
@@ -85,6 +86,7 @@ class Loop:
         self._store = store
         self._routes = routes
         self._sizes = Sizes(count_tokens)
+        self._bookings = Bookings(store, count_tokens)
         self._clock = clock
         self._quote = quote
         self._support = support
@@ -161,7 +163,7 @@ class Loop:
         """
         run = draft.run
         call = _new_call(run, route, prompt, self._clock.now())
-        saved_at = call.started_at
+        saved_at, untold, narration = call.started_at, None, ""
         try:
             async with aclosing(route.provider.stream(prompt.request)) as deltas:
                 async for delta in deltas:
@@ -171,38 +173,54 @@ class Loop:
                     if self._support is not None and ends_message(draft, delta):
                         draft = await supported(draft, self._support)
                     folded = fold(draft, delta, now)
+                    narration = draft.text if folded.ended else narration
                     draft = folded.draft
                     if draft.reason is not None:
                         call = replace(call, finished_at=now, finish_reason=draft.reason, usage=draft.used)
                         return Answer(draft, folded, _booked(call, draft, folded))
+                    untold = folded
                     await self._tell(run, folded)
+                    untold = None
                     saved_at = await self._save_text(run, draft, saved_at, now)
             raise UpstreamError("The model's server ended its answer before it was complete.")
-        except (UpstreamError, CancelledError, LeaseLost):
+        except (UpstreamError, CancelledError, LeaseLost) as problem:
             broken_off = replace(call, finished_at=self._clock.now(), finish_reason="broken_off")
-            written = draft.written()
-            await self._keep(run, broken_off, [] if written is None else [written])
+            if call.first_token_at is not None or not isinstance(problem, UpstreamError):
+                said, called_off = [narration, *draft.said()], isinstance(problem, CancelledError)
+                self._bookings.begin(call, prompt.request, said, called_off=called_off)
+            await self._keep(run, broken_off, (isinstance(problem, LeaseLost) and untold) or Folded(draft))
             raise
 
     async def _tell(self, run: RunRecord, folded: Folded) -> None:
-        if folded.new or folded.ended:
-            await self._leased.commit(run, lambda connection: _write(connection, run, folded))
-        await self._leased.publish(run, folded.events)
+        if not (folded.new or folded.ended):
+            await self._leased.publish(run, folded.events)
+            return
 
-    async def _keep(self, run: RunRecord, call: ModelCall, parts: Sequence[Message | RunStep]) -> None:
-        """Write what there is of an answer that broke off or was called off, if the run is still this attempt's."""
+        def write(connection: Connection) -> Sequence[Event]:
+            _write(connection, run, folded)
+            return folded.events
 
-        def write(connection: Connection) -> None:
+        await self._leased.tell(run, write)
+
+    async def _keep(self, run: RunRecord, call: ModelCall, untold: Folded) -> None:
+        """Write what there is of an answer that broke off or was called off, if the run is still this attempt's.
+
+        `untold` is the last of it, which could not be written any more: a cancellation came before. What a whole answer
+        has used is booked whosever the run is, be it deleted.
+        """
+
+        def write(connection: Connection) -> Sequence[Event]:
             found = runs.find(connection, run.id)
             if found is None or found.attempt != run.attempt or found.status in FINAL:
-                return
-            if any(recorded.id == call.id for recorded in model_calls.of_run(connection, run.id)):
-                return  # it was written whole before it was called off
+                model_calls.book(connection, call)
+                return ()
             model_calls.add(connection, call)
-            for part in parts:
-                _save(connection, part)
+            _write(connection, run, untold)
+            if (written := untold.draft.written()) is not None:
+                messages.save(connection, written)
+            return untold.events
 
-        await self._store.write(write)
+        await self._leased.leave(run, write)
 
     async def _save_text(self, run: RunRecord, draft: Draft, saved_at: float, now: float) -> float:
         """Write the text so far, once in a while."""
@@ -214,7 +232,10 @@ class Loop:
     # --- what follows ------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, run: RunRecord, answer: Answer | None, step: NextStep) -> None:
-        """Write an answer's end and what follows from it, as one."""
+        """Write an answer's end and what follows from it, as one.
+
+        Where a cancellation came before, the answer is whole all the same, and nothing follows from it.
+        """
         draft = answer.draft if answer else Draft(run)
 
         def write(connection: Connection) -> list[Event]:
@@ -224,27 +245,27 @@ class Loop:
                 model_calls.add(connection, answer.call)
             match step:
                 case CallModelAgain(calls):
-                    return _close_calls(connection, draft, calls, now)
+                    followed = _close_calls(connection, draft, calls, now)
                 case UseTools(calls):
                     assert draft.calls_step is not None
                     steps.save(connection, with_calls(draft.calls_step, calls))
-                    return []
+                    followed = []
                 case AwaitToolOutputs():
-                    return _pause(connection, run, draft, step, now)
+                    followed = _pause(connection, run, draft, step, now)
                 case Finish():
-                    return _finish(connection, run, now)
+                    followed = _finish(connection, run, now)
                 case Stop():
-                    return _stop(connection, run, step, now)
+                    followed = _stop(connection, run, step, now)
                 case _:
                     assert_never(step)
+            return [*(answer.closing.events if answer else ()), *followed]
 
         try:
-            followed = await self._leased.commit(run, write)
-        except (CancelledError, LeaseLost):
+            await self._leased.tell(run, write)
+        except LeaseLost:
             if answer:
-                await self._keep(run, answer.call, answer.closing.ended)
+                await self._keep(run, answer.call, answer.closing)
             raise
-        await self._leased.publish(run, [*(answer.closing.events if answer else ()), *followed])
 
 
 def _left(limit: int | None, used: int) -> int | None:

@@ -5,8 +5,6 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Connection
-
 from understudy.ids import Clock
 from understudy.rounds import go_round
 from understudy.storage import threads
@@ -50,7 +48,8 @@ class Retention:
         while True:
             found = await self._store.read(partial(threads.unused, after=after, limit=limit, count=BATCH))
             if found.unused:
-                swept.deleted += await self._store.write(partial(_bury, thread_ids=found.unused, limit=limit))
+                bury = partial(threads.bury_unused, thread_ids=found.unused, limit=limit)
+                swept.deleted += await self._store.write(bury)
             for thread_id in [*found.unused, *found.unemptied]:
                 swept.rows += await self._empty(thread_id)
             if found.last is None:
@@ -67,7 +66,3 @@ class Retention:
             total += gone
             await asyncio.sleep(BREATH_S)
         return total
-
-
-def _bury(connection: Connection, thread_ids: list[str], limit: int) -> int:
-    return sum(threads.bury_if_unused(connection, thread_id, limit) for thread_id in thread_ids)

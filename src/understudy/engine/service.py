@@ -9,6 +9,7 @@ from understudy.bus.base import Bus, Subscription
 from understudy.engine import creation
 from understudy.engine.assemble import with_calls
 from understudy.engine.endings import Change, end
+from understudy.engine.follow import Orderly
 from understudy.engine.limits import Backlog, refuse_beyond
 from understudy.engine.retries import ALWAYS, Once
 from understudy.engine.sweeper import QUEUE_PATIENCE_S
@@ -127,7 +128,8 @@ class RunService:
                 raise InvalidRequest(_not_waiting(runs.get(connection, project, thread_id, run_id)))
             return queued, [closed, queued_told]
 
-        return await self._begin(write, once, run_id)
+        started = await self._begin(write, once, run_id)
+        return replace(started, events=Orderly(started.events, passed=started.run.attempt))
 
     async def cancel(self, project: str, thread_id: str, run_id: str, once: Once = ALWAYS) -> Run:
         """Ask for a run's end. Answers with `cancelling`; the run is `cancelled` in a moment.

@@ -138,7 +138,7 @@ class ToolUse:
             steps.save(connection, ended)
             return [told]
 
-        await self._leased.publish(run, await self._leased.commit(run, write))
+        await self._leased.tell(run, write)
 
 
 def _resources(connection: Connection, run: RunRecord) -> tuple[ToolResources, ToolResources]:

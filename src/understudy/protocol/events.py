@@ -23,7 +23,9 @@ ENDS = RUN_ENDS | {
 BEGINNINGS = frozenset({"thread.created", "thread.run.created"})
 """Events with which a run's stream begins."""
 
-STREAM_ENDS = RUN_ENDS | {"thread.run.requires_action"}
+PAUSE = "thread.run.requires_action"
+
+STREAM_ENDS = RUN_ENDS | {PAUSE}
 """Events after which a client's stream ends."""
 
 

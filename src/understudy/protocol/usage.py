@@ -14,7 +14,10 @@ MAX_BUCKETS: dict[BucketWidth, int] = {"1h": 168, "1d": 31}
 
 
 class TokensUsed(WireModel):
-    """What one model used in one project. `model` is null for what was used in threads that are deleted since."""
+    """What one model used in one project. `model` is null for what no call tells of.
+
+    It was used in threads that are deleted since, or by calls that were cancelled or broke off.
+    """
 
     object: Literal["usage.tokens"] = "usage.tokens"
     project: str

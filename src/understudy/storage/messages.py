@@ -26,7 +26,7 @@ _NEWEST = _BEFORE.order_by(messages.c.seq.desc()).limit(bindparam("most"))
 _BEGUN = ~((messages.c.status == "in_progress") & (cast(messages.c.content, Text) == "[]"))
 _FIRST = select(messages).where(*_LISTED, _BEGUN).limit(bindparam("most"))
 _FIRST_PAGE = {"asc": _FIRST.order_by(messages.c.seq), "desc": _FIRST.order_by(messages.c.seq.desc())}
-_SAVE = update(messages).where(given(messages.c.id))
+_SAVE = update(messages).where(given(messages.c.id), ~messages.c.deleted)
 _LAST_PLACE = 2**62
 
 
@@ -117,7 +117,7 @@ def unfinished(connection: Connection, run_id: str) -> list[Message]:
 
 
 def save(connection: Connection, message: Message, *, abandoned: bool = False) -> None:
-    """Write a message's state and content."""
+    """Write a message's state and content, unless somebody has deleted it while it was written."""
     values = message.model_dump(include=_WRITTEN) | {"abandoned": abandoned, "given_id": message.id}
     connection.execute(_SAVE, values)
 

@@ -48,6 +48,11 @@ _USAGES = select(model_calls.c.usage).where(given(model_calls.c.run_id))
 def add(connection: Connection, call: ModelCall) -> None:
     """Record a call, at its end or at its failure."""
     insert(connection, model_calls, asdict(call))
+    book(connection, call)
+
+
+def book(connection: Connection, call: ModelCall) -> None:
+    """Book on its day what a call has used, if that is known."""
     if call.usage is not None:
         day = daily_tokens.day_of(call.started_at)
         daily_tokens.add(connection, call.project, day, call.usage["total_tokens"])

@@ -3,6 +3,7 @@
 A row is written in the transaction of the change that it tells of, so that there is never the one without the other.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, insert, or_, select, update
@@ -138,9 +139,9 @@ def forget(connection: Connection, now: float) -> int:
     return connection.execute(delete(posts).where(posts.c.expires_at <= now)).rowcount
 
 
-def forget_thread(connection: Connection, thread_id: str) -> None:
-    """Drop what was said in a thread, here too."""
-    connection.execute(delete(posts).where(posts.c.thread_id == thread_id))
+def forget_threads(connection: Connection, thread_ids: Collection[str]) -> None:
+    """Drop what was said in threads, here too."""
+    connection.execute(delete(posts).where(posts.c.thread_id.in_(thread_ids)))
 
 
 def forget_object(connection: Connection, object_id: str) -> None:

@@ -1,5 +1,6 @@
 """Queries on threads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,7 @@ def delete(connection: Connection, project: str, thread_id: str) -> None:
     for table in _CONTENTS:
         connection.execute(delete_from(table).where(table.c.thread_id == thread_id))
     file_uses.forget(connection, thread_id)
-    posts.forget_thread(connection, thread_id)
+    posts.forget_threads(connection, [thread_id])
     connection.execute(update(threads).where(threads.c.id == thread_id).values(_TOMBSTONE))
 
 
@@ -97,13 +98,22 @@ def unused(connection: Connection, after: str, limit: int, count: int) -> Old:
     return Old(list(old), list(dead), ids[-1] if len(ids) == count else None)
 
 
-def bury_if_unused(connection: Connection, thread_id: str, limit: int) -> bool:
-    """Make a thread a tombstone, leaving what was in it to `empty`; False if somebody has used it meanwhile."""
+def bury_unused(connection: Connection, thread_ids: Sequence[str], limit: int) -> int:
+    """Make threads tombstones, but for those that somebody has used meanwhile; return how many.
+
+    What was in them is left to `empty`.
+    """
+    buried = [thread_id for thread_id in thread_ids if _bury_if_unused(connection, thread_id, limit)]
+    for thread_id in buried:
+        file_uses.forget(connection, thread_id)
+    if buried:
+        posts.forget_threads(connection, buried)  # at once: it looks at all of them
+    return len(buried)
+
+
+def _bury_if_unused(connection: Connection, thread_id: str, limit: int) -> bool:
     statement = update(threads).where(threads.c.id == thread_id, _is_unused(limit)).values(_TOMBSTONE)
-    if connection.execute(statement).rowcount != 1:
-        return False
-    file_uses.forget(connection, thread_id)
-    return True
+    return connection.execute(statement).rowcount == 1
 
 
 def empty(connection: Connection, thread_id: str, count: int) -> int:

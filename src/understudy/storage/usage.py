@@ -46,13 +46,13 @@ def _tokens(connection: Connection, project: str | None, begin: int, width_s: in
     known = [TokensUsed(**row) for row in connection.execute(statement.order_by(c.project, c.model)).mappings()]
     yield from known
     if width_s == _DAY_S:
-        yield from _of_deleted_threads(connection, project, daily_tokens.day_of(begin), known)
+        yield from _of_no_call(connection, project, daily_tokens.day_of(begin), known)
 
 
-def _of_deleted_threads(
+def _of_no_call(
     connection: Connection, project: str | None, day: int, known: Sequence[TokensUsed]
 ) -> Iterator[TokensUsed]:
-    """Deleting a thread takes its record along, but not what is booked on the day."""
+    """What is booked on the day beside: deleting a thread takes its record along, and who broke off gave no usage."""
     left: defaultdict[str, int] = defaultdict(int)
     for part in known:
         left[part.project] -= part.total_tokens

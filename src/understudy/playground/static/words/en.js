@@ -190,7 +190,7 @@ export default {
   "overview.health": "Health",
   "overview.open": "open or cancelled",
   "overview.bad": "failed",
-  "overview.deleted": "deleted threads",
+  "overview.deleted": "deleted or broken off",
   "overview.calls": "Calls",
   "overview.tokenCount": "Tokens",
   "overview.nothing": "Nothing yet.",

@@ -190,7 +190,7 @@ export default {
   "overview.health": "상태",
   "overview.open": "진행 중 또는 취소",
   "overview.bad": "실패",
-  "overview.deleted": "삭제된 스레드",
+  "overview.deleted": "삭제되었거나 중단됨",
   "overview.calls": "호출",
   "overview.tokenCount": "토큰",
   "overview.nothing": "아직 없습니다.",

@@ -190,7 +190,7 @@ export default {
   "overview.health": "健康状况",
   "overview.open": "进行中或已取消",
   "overview.bad": "失败",
-  "overview.deleted": "已删除的会话",
+  "overview.deleted": "已删除或已中断",
   "overview.calls": "调用",
   "overview.tokenCount": "令牌",
   "overview.nothing": "暂无。",

@@ -1,0 +1,161 @@
+"""Followers of a run whose events are told late, or never: the rows are the truth."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.engine.house import HAPPY_PATH, SOON_S, House, function, names
+from tests.storage.builders import PROJECT
+
+from understudy.bus.base import EventId, LiveEvent, Work
+from understudy.bus.local import LocalBus
+from understudy.engine.service import Started
+from understudy.ids import Clock
+from understudy.testing import call, say
+
+
+async def replay(house: House, started: Started, after: EventId | None = None) -> list[LiveEvent]:
+    run = started.run
+    async with asyncio.timeout(SOON_S):
+        events = house.followers.replay(PROJECT, run.thread_id, run.id, after)
+        return [live async for live in events if live is not None]
+
+
+# --- late --------------------------------------------------------------------------------------------------------
+
+
+class Late(LocalBus):
+    """A bus that tells of a pause only when it may, and on which jobs may be lost."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.may_pause = asyncio.Event()
+        self.loses_jobs = False
+
+    async def enqueue(self, job: str, work: Work = "runs", *, behind: bool = False) -> None:
+        if not self.loses_jobs:
+            await super().enqueue(job, work, behind=behind)
+
+    async def publish(self, run_id: str, attempt: int, events: Any) -> list[EventId]:
+        if any(each.name == "thread.run.requires_action" for each in events):
+            await self.may_pause.wait()
+        return await super().publish(run_id, attempt, events)
+
+
+@pytest.fixture
+async def late(house: House) -> tuple[Late, Started]:
+    """A run that waits for its client, told of by its row alone so far."""
+    late = Late(house.clock)
+    house.bus = late
+    house.__post_init__()
+    house.model.turns = [call(get_weather={}), say("Rain.")]
+    house.work()
+    started = await house.start(tools=[function()])
+    async with asyncio.timeout(SOON_S):
+        while (await house.run(started.run.id)).status != "requires_action":  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.005)
+    return late, started
+
+
+async def test_a_pause_that_is_told_late_does_not_end_what_goes_on_after_it(
+    house: House, late: tuple[Late, Started]
+) -> None:
+    """By another process: a client that polls may have answered before."""
+    bus, started = late
+    going_on = await house.submit(started.run, get_weather="rain")
+    bus.may_pause.set()
+    assert names(await house.events(going_on)) == ["thread.run.step.completed", *HAPPY_PATH[1:]]
+
+
+@pytest.mark.parametrize("logged", [True, False])
+async def test_a_pause_that_is_told_late_does_not_end_a_replay(
+    house: House, late: tuple[Late, Started], logged: bool
+) -> None:
+    bus, started = late
+    bus.loses_jobs = True
+    await house.submit(started.run, get_weather="rain")
+    if not logged:
+        await bus.forget(started.run.id)
+    watcher = await bus.subscribe_live(started.run.id)
+    replaying = asyncio.create_task(replay(house, started))
+    await asyncio.sleep(0.05)
+    bus.may_pause.set()
+    assert await watcher.next(SOON_S)
+    await asyncio.sleep(0.05)
+    bus.loses_jobs = False
+    await bus.enqueue(started.run.id)
+    assert names(await replaying)[-1] == "thread.run.completed"
+
+
+# --- lost --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is lost is not waited for."""
+    monkeypatch.setattr("understudy.engine.follow.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("understudy.engine.follow.TELLING_S", 0.01)
+
+
+class Forgetful(LocalBus):
+    """A bus that loses the last events of every run."""
+
+    async def publish(self, run_id: str, attempt: int, events: Any) -> list[EventId]:
+        return await super().publish(run_id, attempt, [each for each in events if "completed" not in each.name])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_lost_publish_does_not_hang_a_follower(house: House) -> None:
+    house.bus = Forgetful(house.clock)
+    house.__post_init__()
+    house.model.turns = [say("Hello.")]
+    house.work()
+    events = await house.events(await house.start())
+    assert names(events) == HAPPY_PATH, "what the rows say is told"
+
+
+async def forgotten_end(house: House) -> tuple[Started, list[LiveEvent]]:
+    """A run that has ended, whose worker was gone before it could tell, and what was told before that."""
+    house.bus = Forgetful(house.clock)
+    house.__post_init__()
+    house.model.turns = [say("Hello.")]
+    house.work()
+    started = await house.start()
+    place = await house.bus.subscribe(started.run.id)
+    assert place is not None
+    live = [await place.next(SOON_S) for _ in range(8)]
+    assert (await house.followers.wait(PROJECT, started.run.thread_id, started.run.id, SOON_S)).status == "completed"
+    return started, [each for each in live if each]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_end_that_was_lost_is_told_to_who_comes_back(house: House) -> None:
+    started, live = await forgotten_end(house)
+    assert names(live) == HAPPY_PATH[:8]
+    for place, known in enumerate(live):
+        assert names(await replay(house, started, known.id)) == [*names(live[place + 1 :]), *HAPPY_PATH[8:]]
+    assert names(await replay(house, started)) == HAPPY_PATH
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_end_that_was_lost_is_told_by_itself_where_the_log_does_not_reach_back(house: House) -> None:
+    started, live = await forgotten_end(house)
+    bus: Any = house.bus
+    bus._logs[started.run.id].whole = False
+    assert names(await replay(house, started, live[-1].id)) == ["thread.run.completed"]
+
+
+async def test_a_pause_that_was_lost_is_told_to_who_comes_back(house: House, late: tuple[Late, Started]) -> None:
+    _, started = late
+    place = await house.bus.subscribe(started.run.id)
+    assert place is not None
+    live = [each for each in [await place.next(0) for _ in range(20)] if each]
+    assert names(await replay(house, started, live[-1].id)) == ["thread.run.requires_action"]
+
+
+async def test_who_has_heard_the_end_is_told_nothing_more(house: House) -> None:
+    house.model.turns = [say("Hello.")]
+    house.work()
+    started = await house.start()
+    live = await house.events(started)
+    assert await replay(house, started, live[-1].id) == []
