@@ -24,12 +24,14 @@ class Draft:
     """What a model's answer has come to so far.
 
     `images` are the files that tools have drawn since the run's last message: its next one begins with them.
+    `taken` are the ids of the thread's earlier calls.
     """
 
     run: RunRecord
     message: Message | None = None
     message_step: RunStep | None = None
     images: tuple[str, ...] = ()
+    taken: frozenset[str] = frozenset()
     reader: Reader = field(default_factory=lambda: Reader(Marks()))
     annotations: tuple[Annotation, ...] = ()
     refusal: str = ""
@@ -174,8 +176,11 @@ def _finish_calls(draft: Draft) -> Folded:
 
 
 def _unused_id(draft: Draft, given: str | None) -> str:
-    """The upstream's id of a call; some give none, or the same one to all: those calls could not be told apart."""
-    return given if given and given not in [call.id for call in draft.calls] else new_id("call")
+    """The upstream's id of a call; some give none, or the same one to all: those calls could not be told apart.
+
+    Nor could those of two answers: outputs that are sent a second time would pass for the later call's.
+    """
+    return given if given and given not in draft.taken.union(call.id for call in draft.calls) else new_id("call")
 
 
 def _begin_message(draft: Draft, now: float) -> Folded:
