@@ -171,7 +171,8 @@ class Settings(BaseSettings):
     rewrite_model: Annotated[
         str | None,
         About(
-            "Model that rewrites the queries of searches with `rewrite_query`; unset: the first of `GET /v1/models`.",
+            "Model that rewrites the queries of searches with `rewrite_query`; unset: the first of `GET /v1/models`, "
+            "and none where that list is empty.",
             "a model's name",
         ),
     ] = None

@@ -65,7 +65,14 @@ def web(
 ) -> FastAPI:
     """Put the HTTP side together, over services that somebody else has made. No `api`: health and counters only."""
     nouns = NOUNS if api else ()
-    app = FastAPI(title="Understudy", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Understudy",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # an id that is empty makes no new object
+    )
     app.state.services = services
     for noun in nouns:  # each by itself: FastAPI matches a path once more for every router around a router
         app.include_router(noun.router, prefix=V1, responses=errors.DOCUMENTED)

@@ -261,6 +261,14 @@ async def test_a_wrong_query(client: AsyncClient, query: str, expected: tuple[st
         assert (answer.status_code, error["message"], error["param"], error["code"]) == (400, *expected)
 
 
+@pytest.mark.parametrize("name", ["status[]", "status"])
+async def test_a_state_that_runs_are_never_in(client: AsyncClient, name: str) -> None:
+    answer = await client.get("/v1/runs", params={name: ["failed", "colours"]})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["code"]) == (400, "status", "invalid_value")
+    assert error["message"].startswith("Invalid value: 'colours'. Supported values are: 'queued', ")
+
+
 @pytest.mark.parametrize("query", ["api-version=2024-05-01", "colour=red", "after=&before="])
 async def test_a_query_that_is_ignored(client: AsyncClient, query: str) -> None:
     assert (await client.get(f"{ASSISTANTS}?{query}")).status_code == 200

@@ -20,6 +20,13 @@ async def test_an_unknown_url(client: AsyncClient, method: str, url: str) -> Non
     assert (answer.status_code, answer.json()) == (404, {"error": error})
 
 
+@pytest.mark.parametrize("url", ["/v1/threads/", "/v1/vector_stores/", "/v1/assistants/", "/v1/threads/runs/"])
+async def test_an_empty_id_is_no_url_and_makes_nothing(client: AsyncClient, url: str) -> None:
+    answer = await client.post(url, json={"model": "gpt-4o"}, follow_redirects=True)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, f"Invalid URL (POST {url})")
+    assert (await client.get("/v1/threads")).json()["data"] == []
+
+
 @pytest.mark.parametrize(
     ("method", "url"), [("PUT", "/v1/assistants"), ("DELETE", "/v1/threads"), ("PATCH", "/v1/models")]
 )

@@ -51,3 +51,9 @@ def test_every_operation_tells_its_errors(document: dict[str, Any]) -> None:
 
 def test_names_that_python_cannot_have_are_told_as_they_are(document: dict[str, Any]) -> None:
     assert "schema" in document["components"]["schemas"]["JsonSchemaDefinition"]["properties"]
+
+
+def test_the_states_that_runs_are_listed_by_are_told(document: dict[str, Any]) -> None:
+    told = {one["name"]: one["schema"] for one in document["paths"]["/v1/runs"]["get"]["parameters"]}
+    assert "requires_action" in told["status"]["items"]["enum"]
+    assert {"limit", "order", "after", "before", "assistant_id"} <= told.keys()

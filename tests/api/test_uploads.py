@@ -47,7 +47,6 @@ async def test_an_upload_from_its_beginning_to_its_end(client: AsyncClient, hous
         "purpose": "vision",
         "status": "pending",
         "expires_at": now + 3600,
-        "file": None,
     }
     answer = (await send(client, upload, b"def")).json()
     assert answer == {"id": answer["id"], "object": "upload.part", "created_at": now, "upload_id": upload["id"]}

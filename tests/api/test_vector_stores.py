@@ -44,6 +44,9 @@ async def store_of(client: AsyncClient, *file_ids: str, **given: Any) -> str:
     return (await ok(client.post(STORES, json={"file_ids": list(file_ids)} | given)))["id"]
 
 
+UNREAD = "Files with extensions [.zip, .h] are not supported for retrieval. Supported are .c, .cpp, .cs, "
+
+
 async def rested(client: AsyncClient, store_id: str, file_id: str) -> Any:
     return await ok(client.get(f"{STORES}/{store_id}/files/{file_id}", headers=POLL))
 
@@ -615,3 +618,52 @@ async def test_an_assistant_gets_the_store_that_its_request_describes(client: As
         "mutually_exclusive_parameters",
         "tool_resources.file_search.vector_stores",
     )
+
+
+# --- files of kinds that are not read ----------------------------------------------------------------------------
+
+
+async def test_files_of_kinds_that_are_not_read_are_refused_at_once(client: AsyncClient, house: House) -> None:
+    names = ["a.ZIP", "b.h", "c.md", "d.zip"]
+    ids = [(await make.stored_file(house.store, name)).id for name in names]
+    store_id = await store_of(client)
+    described = {"tool_resources": {"file_search": {"vector_stores": [{"file_ids": ids}]}}}
+    attached = [{"file_id": file_id, "tools": [{"type": "file_search"}]} for file_id in ids]
+    message = {"role": "user", "content": "hi", "attachments": attached}
+    thread = await ok(client.post("/v1/threads", json={}))
+    for url, body in (
+        (STORES, {"file_ids": ids}),
+        (f"{STORES}/{store_id}/file_batches", {"file_ids": ids}),
+        (f"{STORES}/{store_id}/file_batches", {"files": [{"file_id": file_id} for file_id in ids]}),
+        (f"/v1/threads/{thread['id']}/messages", message),
+        ("/v1/threads", {"messages": [message]}),
+        ("/v1/threads", described),
+        ("/v1/assistants", {"model": "gpt-4o", "tools": [{"type": "file_search"}]} | described),
+    ):
+        problem = await error(client.post(url, json=body))
+        assert problem["message"].startswith(UNREAD)
+        assert (problem["type"], problem["param"], problem["code"]) == (
+            "invalid_request_error",
+            "file_ids",
+            "unsupported_file",
+        )
+    problem = await error(client.post(f"{STORES}/{store_id}/files", json={"file_id": ids[1]}))
+    assert problem["message"].startswith("Files with extensions [.h] are not supported for retrieval.")
+    assert [store["id"] for store in (await ok(client.get(STORES)))["data"]] == [store_id]
+    assert (await ok(client.get(f"{STORES}/{store_id}")))["file_counts"]["total"] == 0
+
+
+async def test_kinds_do_not_matter_to_the_code_interpreter(client: AsyncClient, house: House) -> None:
+    made = await make.stored_file(house.store, "a.zip")
+    attached = [{"file_id": made.id, "tools": [{"type": "code_interpreter"}]}]
+    message = {"role": "user", "content": "hi", "attachments": attached}
+    thread = await ok(client.post("/v1/threads", json={"messages": [message]}))
+    assert thread["tool_resources"]["code_interpreter"]["file_ids"] == [made.id]
+
+
+@pytest.mark.parametrize("name", ["README", "a.", ".profile"])
+async def test_a_name_without_extension_is_for_its_reader_to_judge(
+    client: AsyncClient, house: House, name: str
+) -> None:
+    made = await make.stored_file(house.store, name)
+    await ok(client.post(f"{STORES}/{await store_of(client)}/files", json={"file_id": made.id}))

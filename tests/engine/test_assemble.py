@@ -153,6 +153,43 @@ def test_a_name_that_comes_late_keeps_the_arguments_before_it() -> None:
     assert "".join(one["function"]["arguments"] for one in calls) == '{"a": 1}'
 
 
+@pytest.mark.parametrize("fragments", [[], [""], [" "], ["", "\n", " "]])
+def test_a_call_without_arguments_has_an_empty_object(fragments: list[str]) -> None:
+    told = answer(call(0, "f"), *[call(0, None, fragment) for fragment in fragments], DONE)
+    shown = [one["function"]["arguments"] for one in _call_deltas(told)]
+    assert shown == ["", "{}"]  # recorded
+    assert told.draft.calls[0].arguments == "{}"
+
+
+def test_a_call_is_whole_before_another_one_begins() -> None:
+    told = answer(call(0, "f"), call(1, "g", '{"a":'), call(1, None, "1}"), DONE)
+    shown = [(one["index"], one["function"]["arguments"]) for one in _call_deltas(told)]
+    assert shown == [(0, ""), (0, "{}"), (1, ""), (1, '{"a":1}')]
+
+
+def test_arguments_may_come_after_the_next_call_has_begun() -> None:
+    told = answer(call(0, "f"), call(1, "g"), call(0, None, '{"a":1}'), call(1, None, '{"b":2}'), DONE)
+    shown = [(one["index"], one["function"]["arguments"]) for one in _call_deltas(told)]
+    assert shown == [(0, ""), (0, '{"a":1}'), (1, ""), (1, '{"b":2}')]
+    assert [one.arguments for one in told.draft.calls] == ['{"a":1}', '{"b":2}']
+
+
+def test_blanks_before_the_arguments_are_told_with_them() -> None:
+    told = answer(call(0, "f", " "), call(0, None, ' {"a":1}'), DONE)
+    assert "".join(one["function"]["arguments"] for one in _call_deltas(told)) == told.draft.calls[0].arguments
+
+
+def test_text_after_a_call_without_arguments() -> None:
+    told = answer(call(0, "f"), TextDelta("Done."), DONE)
+    assert told.names() == CALLS + MESSAGE + ["step.delta", *MESSAGE_END]
+    assert "".join(arguments for _, arguments in _collected_calls(told)) == "{}"
+
+
+def test_a_call_that_was_cut_off_is_given_no_arguments() -> None:
+    told = answer(call(0, "f"), Finished("length", USED))
+    assert [one["function"]["arguments"] for one in _call_deltas(told)] == [""]
+
+
 def test_a_name_that_is_repeated_is_told_once() -> None:
     told = answer(call(0, "f", "{"), call(0, "f", "}"), DONE)
     assert (told.draft.calls[0].name, told.draft.calls[0].arguments) == ("f", "{}")
@@ -247,9 +284,10 @@ def test_the_same_content_comes_out(made: tuple[str, list[tuple[str, str]], list
     narration, calls, deltas = made
     told = answer(*deltas)
     assert "".join(part["text"]["value"] for message in told.messages() for part in message.content) == narration
-    assert sorted((one.name, one.arguments) for one in told.draft.calls) == sorted(calls)
+    whole = [(name, arguments if arguments.strip() else "{}") for name, arguments in calls]
+    assert sorted((one.name, one.arguments) for one in told.draft.calls) == sorted(whole)
     assert _collected_text(told) == narration
-    assert sorted(_collected_calls(told)) == sorted(calls)
+    assert sorted(_collected_calls(told)) == sorted(whole)
 
 
 @given(answers())
@@ -273,6 +311,10 @@ def test_everything_is_created_before_its_deltas_and_ended_once(
 
 def _collected_text(told: Told) -> str:
     return "".join(body["delta"]["content"][0]["text"]["value"] for body in told.bodies("thread.message.delta"))
+
+
+def _call_deltas(told: Told) -> list[Any]:
+    return [body["delta"]["step_details"]["tool_calls"][0] for body in told.bodies("thread.run.step.delta")]
 
 
 def _collected_calls(told: Told) -> Sequence[tuple[str, str]]:

@@ -100,6 +100,17 @@ async def test_tool_outputs_reach_the_model_in_a_thread_without_messages(house: 
     assert [message["role"] for message in house.model.requests[1].messages] == ["system", "assistant", "tool"]
 
 
+async def test_what_was_said_meanwhile_leaves_tool_outputs_in_the_context_of_such_a_thread(house: House) -> None:
+    house.model.turns = [call(get_weather=BUSAN), [TextDelta("Once more."), *call(get_weather=BUSAN)], say("Rain.")]
+    house.work()
+    thread_id = (await house.conversations.create_thread("proj_default", None)).id
+    waiting = await house.rest(await house.start_on(thread_id, tools=[function()]))
+    waiting = await house.rest(await house.submit(waiting, get_weather="rain"))
+    await house.rest(await house.submit(waiting, get_weather="still rain"))
+    said = [message["content"] for message in house.model.requests[2].messages if message["role"] == "tool"]
+    assert said == ["rain", "still rain"]
+
+
 async def test_what_tools_said_to_earlier_runs_stays_in_the_context(house: House) -> None:
     house.model.turns = [call(get_weather=BUSAN), say("Rain."), say("As I said.")]
     house.work()

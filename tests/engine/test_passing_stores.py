@@ -12,7 +12,7 @@ from understudy.errors import ApiError, FilesNotFound, InvalidRequest, NotFound
 from understudy.protocol.messages import CreateMessage
 from understudy.protocol.runs import CreateRun, CreateThreadAndRun
 from understudy.protocol.threads import CreateThread, ModifyThread, Thread
-from understudy.protocol.tools import ToolResourcesParam
+from understudy.protocol.tools import ToolResources, ToolResourcesParam
 from understudy.protocol.vector_stores import DAY_S, VectorStore, VectorStoreFile
 from understudy.storage import threads, vector_store_files, vector_stores
 from understudy.storage.posts import Post
@@ -107,6 +107,35 @@ async def test_a_thread_is_given_another_store_later(house: House) -> None:
     assert await enqueued(house, 1) == [f"{store_id}/{member}"]
     kept = await house.conversations.modify_thread(PROJECT, thread_id, ModifyThread(metadata={"a": "b"}))
     assert store_ids(kept) == [store_id]
+
+
+async def test_what_one_tool_of_a_thread_is_given_leaves_the_others(house: House) -> None:
+    thread_id, store_id = await house.thread(), await stored_vector_store(house.store)
+    [member] = await stored_files(house.store, 1)
+
+    async def changed(**resources: Any) -> ToolResources:
+        given = ModifyThread.model_validate({"tool_resources": resources})
+        return (await house.conversations.modify_thread(PROJECT, thread_id, given)).tool_resources
+
+    stores, code = {"vector_store_ids": [store_id]}, {"file_ids": [member]}
+    assert await changed(file_search=stores) == {"code_interpreter": {"file_ids": []}, "file_search": stores}
+    both = {"code_interpreter": code, "file_search": stores}
+    assert await changed(code_interpreter=code) == both
+    assert await changed() == both
+    assert (await changed(**described()))["code_interpreter"] == code
+    emptied = await house.conversations.modify_thread(PROJECT, thread_id, ModifyThread(tool_resources=None))
+    assert emptied.tool_resources == {"code_interpreter": {"file_ids": []}}
+
+
+async def test_a_threads_store_that_is_gone_does_not_keep_its_other_tool_from_change(house: House) -> None:
+    thread_id, store_id = await house.thread(), await stored_vector_store(house.store)
+    [member] = await stored_files(house.store, 1)
+    given = ModifyThread.model_validate({"tool_resources": {"file_search": {"vector_store_ids": [store_id]}}})
+    await house.conversations.modify_thread(PROJECT, thread_id, given)
+    await house.store.write(lambda connection: vector_stores.remove(connection, PROJECT, store_id))
+    given = ModifyThread.model_validate({"tool_resources": {"code_interpreter": {"file_ids": [member]}}})
+    changed = await house.conversations.modify_thread(PROJECT, thread_id, given)
+    assert changed.tool_resources["code_interpreter"] == {"file_ids": [member]}
 
 
 async def test_a_retry_makes_no_second_store(house: House) -> None:

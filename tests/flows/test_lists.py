@@ -83,6 +83,8 @@ def test_runs_across_threads(alone: Wire, upstream: Upstream) -> None:
     assert ids() == {done["id"], failed["id"], waiting["id"]}
     assert ids(status="failed") == {failed["id"]}
     assert ids(status=["failed", "requires_action"]) == {failed["id"], waiting["id"]}
+    for form in ({"status[]": ["failed", "requires_action"]}, {"status": "failed,requires_action"}):
+        assert ids(**form) == {failed["id"], waiting["id"]}
     assert ids(assistant_id=other["id"]) == {waiting["id"]}
     assert ids(assistant_id="asst_unknown") == set()
     page = alone.read("/runs", limit=2)

@@ -36,6 +36,16 @@ def test_update_changes_only_what_it_names(wire: Wire) -> None:
     assert wire.read(f"/assistants/{made['id']}")["temperature"] == 0.5
 
 
+def test_an_assistant_whose_vector_store_is_gone_can_be_changed(wire: Wire) -> None:
+    store = wire.make("/vector_stores", {})
+    given = {"file_search": {"vector_store_ids": [store["id"]]}}
+    made = wire.make("/assistants", {"model": "m", "tools": [{"type": "file_search"}], "tool_resources": given})
+    wire.delete(f"/vector_stores/{store['id']}")
+    both = {"tools": [*made["tools"], {"type": "code_interpreter"}]}
+    assert wire.make(f"/assistants/{made['id']}", both)["tool_resources"]["code_interpreter"] == {"file_ids": []}
+    assert wire.post(f"/assistants/{made['id']}", {"tool_resources": given}).status_code == 404
+
+
 def test_built_in_tools_are_echoed_filled_in(wire: Wire) -> None:
     made = wire.make("/assistants", {"model": "m", "tools": [{"type": "file_search"}, {"type": "code_interpreter"}]})
     assert made["tools"] == [FILE_SEARCH_ECHO, {"type": "code_interpreter"}]

@@ -102,6 +102,17 @@ def test_two_identical_calls_stay_apart(wire: Wire, upstream: Upstream) -> None:
     assert [call["function"]["output"] for call in outputs] == ["one", "two"]
 
 
+def test_outputs_sent_twice_do_not_answer_a_later_call(wire: Wire, upstream: Upstream) -> None:
+    upstream.script(*[Reply(calls=[Call("stock", "{}", "call_0")]) for _ in range(3)])
+    first = wire.settle(wire.assistant("stock"))
+    assert [call["id"] for call in open_calls(first)] == ["call_0"]
+    second = wire.until(wire.submit(first, "one"))
+    again = wire.post(f"{run_path(first)}/submit_tool_outputs", {"tool_outputs": outputs_of(first, "one")})
+    assert again.status_code == 400, again.text
+    third = wire.until(wire.submit(second, "two"))
+    assert len({call["id"] for run in (first, second, third) for call in open_calls(run)}) == 3
+
+
 def test_arguments_keep_their_letters(wire: Wire, upstream: Upstream) -> None:
     arguments = '{"location": "부산", "note": "\\ud83c\\udf2e \\"q\\""}'
     upstream.script(Reply(calls=[Call("weather", arguments)]))

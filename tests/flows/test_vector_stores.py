@@ -52,7 +52,12 @@ def test_from_upload_to_passage(client: openai.OpenAI) -> None:
     assert hamlet.usage_bytes > len(OPHELIA)
     batch = client.vector_stores.file_batches.upload_and_poll(
         store.id,
-        files=[("햄릿.md", KOREAN.encode()), ("caesar.txt", CAESAR.encode()), ("empty.txt", b""), ("tool.exe", b"MZ")],
+        files=[
+            ("햄릿.md", KOREAN.encode()),
+            ("caesar.txt", CAESAR.encode()),
+            ("empty.txt", b""),
+            ("README", b"Read me."),
+        ],
     )
     assert (batch.status, batch.file_counts.completed, batch.file_counts.failed) == ("completed", 2, 2)
     errors = {

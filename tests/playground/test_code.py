@@ -1,6 +1,7 @@
 """Code that a model writes, in a browser, over the real jail: the code, what it printed, its plot, the file it made."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from tests.harness.wire import Wire
 from tests.playground.conftest import WAIT_MS
 from tests.playground.test_chat import say
 from tests.playground.test_hostile import INSPECT
+
+from understudy.playground.page import STATIC
+from understudy.protocol.vector_stores import RETRIEVABLE
 
 JAIL_MS = 90_000  # a jail takes its time to start on a busy machine
 SALES = "month,sales\n1월,120\n2월,90\n3월,150\n"
@@ -82,3 +86,28 @@ def test_code_that_fails_says_so(page: Any, server: Server, wire: Wire, upstream
     expect(logs).to_contain_text("<b>before</b>", timeout=WAIT_MS)
     expect(logs).to_contain_text("ZeroDivisionError")
     assert page.evaluate(INSPECT) == []
+
+
+def test_what_cannot_be_searched_is_attached_for_code_alone(page: Any, wire: Wire, tmp_path: Path) -> None:
+    wire.assistant(name="Analyst", tools=[{"type": "file_search"}, {"type": "code_interpreter"}])
+    for name in ("photos.zip", "NOTES.MD"):
+        (tmp_path / name).write_text("x")
+    page.goto("/")
+    page.get_by_label("Write a message").wait_for()
+    page.locator(".composer input[type=file]").set_input_files([tmp_path / "photos.zip", tmp_path / "NOTES.MD"])
+    expect(page.locator(".composer .chip")).to_have_count(2)
+    expect(page.locator(".composer progress")).to_have_count(0)
+    say(page, "Here they are.")
+    page.locator(".message .chip").get_by_text("photos.zip").wait_for()
+    thread = page.url.split("/")[-1].split("?")[0]
+    [message] = wire.read(f"/threads/{thread}/messages", order="asc", limit=1)["data"]
+    readers = {
+        wire.read(f"/files/{one['file_id']}")["filename"]: [tool["type"] for tool in one["tools"]]
+        for one in message["attachments"]
+    }
+    assert readers == {"photos.zip": ["code_interpreter"], "NOTES.MD": ["file_search", "code_interpreter"]}
+
+
+def test_the_page_knows_what_can_be_searched() -> None:
+    [kinds] = re.findall(r'SEARCHABLE = new Set\("([^"]+)"', (STATIC / "chat.js").read_text(encoding="utf-8"))
+    assert kinds.split() == list(RETRIEVABLE)

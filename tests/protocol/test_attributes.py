@@ -126,9 +126,12 @@ def test_what_is_no_filter_is_refused(wanted: Any) -> None:
 
 def test_a_filter_is_bounded_over_all_its_levels() -> None:
     one = {"type": "eq", "key": "n", "value": 1}
-    FILTER.validate_python({"type": "or", "filters": [one] * (MAX_COMPARISONS - 1)})
+    FILTER.validate_python({"type": "or", "filters": [one] * MAX_COMPARISONS})
+    halves = [{"type": "and", "filters": [one] * (MAX_COMPARISONS // 2)}] * 2
+    FILTER.validate_python({"type": "or", "filters": halves})
     for many in (
-        {"type": "or", "filters": [{"type": "and", "filters": [one] * (MAX_COMPARISONS // 2)}] * 2},
+        {"type": "or", "filters": [*halves, one]},
+        {"type": "or", "filters": [{"type": "and", "filters": []}] * (MAX_COMPARISONS + 1)},
         {"type": "in", "key": "n", "value": list(range(MAX_COMPARISONS + 1))},
     ):
         with pytest.raises(ValidationError, match=f"at most {MAX_COMPARISONS} comparisons in all"):

@@ -12,6 +12,7 @@ from tests.retrieval.samples import STORIES, build
 from tests.retrieval.scans import readable, scanned
 from tests.retrieval.typesetting import Language, Page, typeset
 
+from understudy.protocol.vector_stores import RETRIEVABLE
 from understudy.retrieval.documents import Document
 from understudy.retrieval.parse import SUPPORTED, extension_of, parse
 
@@ -94,6 +95,10 @@ def test_every_format_stands_in_the_documents() -> None:
     told = (Path(__file__).parents[2] / "docs" / "compatibility.md").read_text(encoding="utf-8")
     table = told.partition("## File formats")[2].partition("\n## ")[0]
     assert {word.strip(",:|`") for word in table.split()} >= {f".{extension}" for extension in SUPPORTED}
+
+
+def test_what_may_be_put_into_a_store_is_what_is_read() -> None:
+    assert sorted(RETRIEVABLE) == sorted(SUPPORTED)
 
 
 def test_names_are_data() -> None:

@@ -85,7 +85,7 @@ async def modify(
 
     def write(connection: Connection) -> Assistant:
         changes, now = _changes(given, assistants.get(connection, project, assistant_id)), services.clock.now()
-        check_resources(connection, project, changes.get("tool_resources", {}), now)
+        check_resources(connection, project, stored_resources(given.tool_resources), now)
         if are_described(given.tool_resources):
             resources = changes["tool_resources"]
             changes["tool_resources"] = plant(connection, project, given.tool_resources, resources, now, todo=todo)

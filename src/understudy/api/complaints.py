@@ -245,7 +245,7 @@ def _path(location: Sequence[str | int], body: object, *, absent: bool) -> str:
     told of as `absent` is the last step.
     """
     if location and location[0] in _FLAT:
-        return str(location[-1])
+        return str(location[1])
     steps = list(location[1:] if location and location[0] == "body" else location)
     path, here = "", body
     for position, step in enumerate(steps):

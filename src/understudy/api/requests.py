@@ -174,10 +174,15 @@ def _refuse_nul(value: str, param: str) -> None:
         raise InvalidRequest(f"Invalid '{param}': it contains a null character.", param=param, code="invalid_value")
 
 
+def listed(request: Request, name: str) -> list[str]:
+    """Read an array of the query in all the forms that SDKs send it (surface.md, section 0.1)."""
+    given = [*request.query_params.getlist(f"{name}[]"), *request.query_params.getlist(name)]
+    return [value for joined in given for value in joined.split(",") if value]
+
+
 async def included(request: Request) -> frozenset[str]:
-    """Read `include[]` in all the forms that SDKs send it (surface.md, section 0.1)."""
-    given = [*request.query_params.getlist("include[]"), *request.query_params.getlist("include")]
-    values = frozenset(value for joined in given for value in joined.split(",") if value)
+    """Read `include[]`."""
+    values = frozenset(listed(request, "include"))
     for value in sorted(values - {INCLUDE_RESULTS}):
         message = f"Invalid value: '{value}'. Supported values are: '{INCLUDE_RESULTS}'."
         raise InvalidRequest(message, param="include", code="invalid_value")

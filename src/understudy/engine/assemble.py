@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from understudy.engine.annotate import Marks, Piece, Reader
-from understudy.engine.calls import CallDraft, tell
+from understudy.engine.calls import CallDraft, finished, holds_back, tell
 from understudy.engine.transitions import complete_message, cut_message, end_step
 from understudy.ids import new_id
 from understudy.inference.base import Delta, Finished, FinishReason, RefusalDelta, TextDelta, ToolCallDelta
@@ -24,12 +24,14 @@ class Draft:
     """What a model's answer has come to so far.
 
     `images` are the files that tools have drawn since the run's last message: its next one begins with them.
+    `taken` are the ids of the thread's earlier calls.
     """
 
     run: RunRecord
     message: Message | None = None
     message_step: RunStep | None = None
     images: tuple[str, ...] = ()
+    taken: frozenset[str] = frozenset()
     reader: Reader = field(default_factory=lambda: Reader(Marks()))
     annotations: tuple[Annotation, ...] = ()
     refusal: str = ""
@@ -148,22 +150,41 @@ def _fold_call(draft: Draft, delta: ToolCallDelta, now: float) -> Folded:
 
 
 def _extend_call(draft: Draft, delta: ToolCallDelta) -> Folded:
-    step = draft.calls_step
-    assert step is not None
     if delta.index not in draft.places:
         opened = CallDraft(_unused_id(draft, delta.id), delta.name or "")
         draft = replace(draft, places=(*draft.places, delta.index), calls=(*draft.calls, opened))
     place = draft.places.index(delta.index)
     call = draft.calls[place]
     call = replace(call, name=call.name or delta.name or "", arguments=call.arguments + delta.arguments)
-    call, events = tell(call, step.id, place, draft.run.tools)
     calls = (*draft.calls[:place], call, *draft.calls[place + 1 :])
-    return Folded(replace(draft, calls=calls), events)
+    return _tell_calls(replace(draft, calls=calls), place)
+
+
+def _tell_calls(draft: Draft, since: int = 0) -> Folded:
+    """Tell calls from a place on, up to the first without arguments: they may still come, even after the next call."""
+    step, tools = draft.calls_step, draft.run.tools
+    assert step is not None
+    calls, events = list(draft.calls), list[Event]()
+    if any(holds_back(call, tools) for call in calls[:since]):
+        return Folded(draft)
+    for place in range(since, len(calls)):
+        calls[place], told = tell(calls[place], step.id, place, tools)
+        events += told
+        if holds_back(calls[place], tools):
+            break
+    return Folded(replace(draft, calls=tuple(calls)), events)
+
+
+def _finish_calls(draft: Draft) -> Folded:
+    return _tell_calls(replace(draft, calls=tuple(finished(call) for call in draft.calls)))
 
 
 def _unused_id(draft: Draft, given: str | None) -> str:
-    """The upstream's id of a call; some give none, or the same one to all: those calls could not be told apart."""
-    return given if given and given not in [call.id for call in draft.calls] else new_id("call")
+    """The upstream's id of a call; some give none, or the same one to all: those calls could not be told apart.
+
+    Nor could those of two answers: outputs that are sent a second time would pass for the later call's.
+    """
+    return given if given and given not in draft.taken.union(call.id for call in draft.calls) else new_id("call")
 
 
 def _begin_message(draft: Draft, now: float) -> Folded:
@@ -203,9 +224,11 @@ _CUTS: dict[FinishReason, IncompleteReason] = {"length": "max_tokens", "content_
 
 def _finish(draft: Draft, now: float) -> Folded:
     """The answer is whole: its message ends here, its calls are left to whoever runs the tools."""
+    begun = _finish_calls(draft) if draft.calls_step and draft.reason not in _CUTS else Folded(draft)
     if draft.message is None and (draft.calls_step or not draft.images):
-        return Folded(draft)
-    begun = Folded(draft) if draft.message else _begin_message(draft, now)
+        return begun
+    if draft.message is None:
+        begun = begun.then(_begin_message(begun.draft, now))
     used = usage() if draft.calls_step else draft.used or usage()
     return begun.then(_end_message(begun.draft, now, used, _CUTS.get(draft.reason or "stop")))
 

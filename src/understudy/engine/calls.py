@@ -28,6 +28,16 @@ class CallDraft:
     shown: str = ""
 
 
+def finished(call: CallDraft) -> CallDraft:
+    """A call that nothing more comes of: one without arguments has `{}`, as clients parse them (recorded)."""
+    return call if call.arguments.strip() else replace(call, arguments="{}")
+
+
+def holds_back(call: CallDraft, tools: Sequence[Tool]) -> bool:
+    """Tell whether what comes after a call must wait: a client takes a call for whole once another one begins."""
+    return kind_of(call.name, tools) == "function" and not call.arguments.strip()
+
+
 def kind_of(name: str, tools: Sequence[Tool]) -> ToolType:
     """Tell a built-in tool's name from a function's."""
     return next((tool["type"] for tool in tools if tool["type"] == name), "function")
@@ -56,6 +66,8 @@ def _opening(call: CallDraft, kind: ToolType, step_id: str, place: int, tools: S
 
 
 def _tell_arguments(call: CallDraft, step_id: str, place: int, opened: list[Event]) -> tuple[CallDraft, list[Event]]:
+    if not call.arguments.strip():
+        return call, opened  # should nothing else come, they are `{}`
     fragment = call.arguments[len(call.shown) :]
     told = [wire.arguments_delta(step_id, place, fragment)] if fragment else []
     return replace(call, shown=call.arguments), [*opened, *told]
@@ -83,7 +95,7 @@ def unanswered(kind: ToolType, arguments: str, tools: Sequence[Tool]) -> JsonObj
 
 def kept(call: CallDraft, tools: Sequence[Tool]) -> ToolCall:
     """Return a whole call as its step keeps it; one that nobody can answer is answered at once, for the model."""
-    arguments = call.arguments if call.arguments.strip() else "{}"
+    arguments = finished(call).arguments
     kind = kind_of(call.name, tools)
     if kind == "function":
         output = _objection(call.name, arguments, tools)

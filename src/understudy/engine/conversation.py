@@ -14,6 +14,7 @@ from understudy.engine.service import refuse_if_busy
 from understudy.ids import Clock
 from understudy.protocol.messages import CreateMessage, Message
 from understudy.protocol.threads import CreateThread, ModifyThread, Thread
+from understudy.protocol.tools import ToolResources
 from understudy.storage import threads
 from understudy.storage.base import Store
 
@@ -39,16 +40,20 @@ class Conversations:
         return made
 
     async def modify_thread(self, project: str, thread_id: str, given: ModifyThread, once: Once = ALWAYS) -> Thread:
-        """Change a thread's metadata, and what its tools have. Raises as `create_thread`."""
+        """Change a thread's metadata, and what its tools have. Raises as `create_thread`.
+
+        Resources of one tool are replaced without touching another's; null empties them all.
+        """
         todo: list[str] = []
         tools = given.tool_resources
 
         def write(connection: Connection) -> Thread:
             changes: dict[str, Any] = {"metadata": given.metadata or {}} if given.given("metadata") else {}
-            threads.lock(connection, project, thread_id)
+            before = threads.lock(connection, project, thread_id).tool_resources
             if given.given("tool_resources"):
-                now, resources = self._clock.now(), creation.stored_resources(tools)
-                check_resources(connection, project, resources, now)
+                now, new = self._clock.now(), creation.stored_resources(tools)
+                check_resources(connection, project, new, now)
+                resources: ToolResources = {} if tools is None else {**before, **new}
                 changes["tool_resources"] = plant(
                     connection, project, tools, resources, now, todo=todo, expires_after=OF_THREADS
                 )

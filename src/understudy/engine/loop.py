@@ -115,7 +115,8 @@ class Loop:
         if isinstance(prompt, Stop):
             await self._carry_out(run, None, prompt)
             return prompt
-        answer = await self._traced_answer(route, prompt, Draft(run, images=found.images, reader=Reader(found.marks)))
+        draft = Draft(run, images=found.images, taken=found.call_ids, reader=Reader(found.marks))
+        answer = await self._traced_answer(route, prompt, draft)
         step = next_step(answer.draft)
         await self._carry_out(run, answer, step)
         return step

@@ -23,7 +23,10 @@ CHARACTERS_AROUND = 16
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The thread before a call of the model. `images` were drawn since the run's last message."""
+    """The thread before a call of the model. `images` were drawn since the run's last message.
+
+    `call_ids` are those of the tools' calls among `history`, in which the run's own always are.
+    """
 
     history: list[Placed]
     used: Usage
@@ -31,6 +34,7 @@ class Situation:
     characters: int
     marks: Marks
     images: tuple[str, ...]
+    call_ids: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ def situation(connection: Connection, run: RunRecord, window: int, quote: Quote)
         return OpenCalls(*waiting)
     spoken = _recent_messages(connection, run, window * CHARACTERS_PER_TOKEN)
     kept = prompts.within_strategy(run, spoken)
-    called = steps.finished_tools(connection, run.thread_id, since=kept[0][0] if kept else 0)
+    since = kept[0][0] if kept and kept[0][1].run_id != run.id else 0  # a run's own steps come before its words
+    called = steps.finished_tools(connection, run.thread_id, since)
     history = prompts.merge(kept, called)
     made = model_calls.usages(connection, run.id)
     searches = any(tool["type"] == "file_search" for tool in run.tools)
@@ -59,6 +64,7 @@ def situation(connection: Connection, run: RunRecord, window: int, quote: Quote)
         sum(prompts.characters(item) for _, item in history) + len(run.instructions or ""),
         marks_of([step for _, step in called], searches=searches, quote=quote),
         _new_images(run, kept, called),
+        frozenset(call["id"] for _, step in called for call in step.step_details.get("tool_calls", [])),
     )
 
 

@@ -96,7 +96,7 @@ class VectorStores:
     async def add_file(
         self, project: str, store_id: str, given: AddFile, write: Write | None = None
     ) -> VectorStoreFile:
-        """Put a file into a store. Raises NotFound, FilesNotFound; InvalidRequest if the store has expired."""
+        """Put a file into a store. Raises as `store_contents.fill`."""
         jobs: list[str] = []
 
         def change(connection: Connection) -> VectorStoreFile:

@@ -127,9 +127,10 @@ def _bounded(given: Comparison | Membership | Compound) -> Comparison | Membersh
 
 
 def _comparisons(given: Comparison | Membership | Compound) -> int:
+    """Count what there is to compare; what is empty counts too. How deep filters nest, the JSON parser bounds."""
     match given:
         case Compound():
-            return 1 + sum(_comparisons(part) for part in given.filters)
+            return max(1, sum(_comparisons(part) for part in given.filters))
         case Membership():
             return max(1, len(given.value))
         case Comparison():

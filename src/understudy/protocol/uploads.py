@@ -28,7 +28,7 @@ class CompleteUpload(RequestModel):
 
 
 class Upload(WireModel):
-    """An upload; once it is complete, `file` is what became of it."""
+    """An upload; once it is complete, `file` is what became of it, and until then absent (surface.md, section 6)."""
 
     id: str
     object: Literal["upload"] = "upload"
@@ -38,7 +38,7 @@ class Upload(WireModel):
     purpose: GivenPurpose
     status: UploadStatus
     expires_at: int
-    file: FileObject | None = None
+    file: FileObject | None = Field(None, exclude_if=lambda file: file is None)
 
 
 class UploadPart(WireModel):

@@ -187,6 +187,13 @@ class VectorStore(WireModel):
     metadata: Metadata
 
 
+RETRIEVABLE = (
+    *("c", "cpp", "cs", "css", "csv", "doc", "docx", "eml", "epub", "go", "html", "java", "js", "json", "md"),
+    *("odt", "pdf", "php", "pptx", "py", "rb", "rtf", "sh", "tex", "ts", "txt", "xlsx"),
+)
+"""The extensions of files that are read; those of `retrieval.parse`."""
+
+
 class FileError(TypedDict):
     code: Literal["server_error", "unsupported_file", "invalid_file"]
     message: str

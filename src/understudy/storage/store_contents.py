@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from sqlalchemy import Connection
 
-from understudy.errors import FilesNotFound
+from understudy.errors import FilesNotFound, InvalidRequest
 from understudy.ids import new_id
 from understudy.protocol.base import Metadata
-from understudy.protocol.vector_stores import ChunkingStrategy, ExpiresAfter, auto_chunking
+from understudy.protocol.files import FileObject
+from understudy.protocol.vector_stores import RETRIEVABLE, ChunkingStrategy, ExpiresAfter, auto_chunking
 from understudy.storage import files, vector_store_files, vector_stores
 from understudy.storage.vector_store_files import Addition
 from understudy.storage.vector_stores import StoreRecord
@@ -27,7 +29,7 @@ class NewStore:
 
 
 def make(connection: Connection, project: str, given: NewStore, now: float) -> tuple[StoreRecord, list[str]]:
-    """Make a store with its first files; return it and the jobs to be enqueued. Raises FilesNotFound."""
+    """Make a store with its first files; return it and the jobs to be enqueued. Raises as `fill`."""
     moment = int(now)
     store = StoreRecord(
         id=new_id("vector_store"),
@@ -47,7 +49,7 @@ def make(connection: Connection, project: str, given: NewStore, now: float) -> t
 def fill(connection: Connection, project: str, store_id: str, additions: Sequence[Addition], now: float) -> list[str]:
     """Put files into a store; return the jobs to be enqueued.
 
-    Raises NotFound, FilesNotFound, and InvalidRequest if the store has expired.
+    Raises NotFound, FilesNotFound, and InvalidRequest if the store has expired or files are of a kind that is not read.
     """
     vector_stores.lock(connection, project, store_id, now)
     jobs = _add(connection, project, store_id, additions, now)
@@ -58,14 +60,31 @@ def fill(connection: Connection, project: str, store_id: str, additions: Sequenc
 def _add(connection: Connection, project: str, store_id: str, additions: Sequence[Addition], now: float) -> list[str]:
     if not additions:
         return []
-    refuse_unknown_files(connection, project, [addition.file_id for addition in additions], now)
+    _refuse_unusable_files(connection, project, [addition.file_id for addition in additions], now)
     return vector_store_files.add(connection, project, store_id, additions, now)
 
 
-def refuse_unknown_files(connection: Connection, project: str, file_ids: Iterable[str], now: float) -> None:
-    """Raise FilesNotFound if some of the files are not there."""
+def _refuse_unusable_files(connection: Connection, project: str, file_ids: Iterable[str], now: float) -> None:
     wanted = list(dict.fromkeys(file_ids))
     known = files.find(connection, project, wanted, now)
     missing = [file_id for file_id in wanted if file_id not in known]
     if missing:
         raise FilesNotFound(missing)
+    _refuse_unread_kinds([known[file_id] for file_id in wanted])
+
+
+def _refuse_unread_kinds(given: Iterable[FileObject]) -> None:
+    """Text: behaviours.md, row 26, with our list for the hosted API's. Names without one fail where they are read."""
+    extensions = dict.fromkeys(PurePosixPath(file.filename).suffix.lower().removeprefix(".") for file in given)
+    unread = [extension for extension in extensions if extension and extension not in RETRIEVABLE]
+    if unread:
+        raise InvalidRequest(
+            f"Files with extensions [{_dotted(unread)}] are not supported for retrieval. "
+            f"Supported are {_dotted(RETRIEVABLE)}.",
+            param="file_ids",
+            code="unsupported_file",
+        )
+
+
+def _dotted(extensions: Iterable[str]) -> str:
+    return ", ".join(f".{extension}" for extension in extensions)

@@ -112,9 +112,16 @@ function Ending({ run, busy }) {
 
 const pictures = ({ uploads }) => uploads.filter((one) => one.picture && one.file).map((one) => one.file.id);
 
-function attached({ uploads }, assistant) {
+const SEARCHABLE = new Set("c cpp cs css csv doc docx eml epub go html java js json md odt pdf php pptx py rb rtf sh tex ts txt xlsx".split(" "));
+
+/** What may read a file: a kind that cannot be searched is the code interpreter's alone, where there is one. */
+function readers(file, assistant) {
   const tools = assistant.tools.map((tool) => tool.type).filter((type) => type !== "function");
-  const wanted = tools.length ? tools : ["file_search"];
-  const files = uploads.filter((one) => !one.picture && one.file);
-  return files.length ? { attachments: files.map((one) => ({ file_id: one.file.id, tools: wanted.map((type) => ({ type })) })) } : {};
+  const searchable = SEARCHABLE.has(file.filename.toLowerCase().split(".").at(-1));
+  return !tools.length ? ["file_search"] : tools.includes("code_interpreter") && !searchable ? ["code_interpreter"] : tools;
+}
+
+function attached({ uploads }, assistant) {
+  const files = uploads.filter((one) => !one.picture && one.file).map((one) => one.file);
+  return files.length ? { attachments: files.map((file) => ({ file_id: file.id, tools: readers(file, assistant).map((type) => ({ type })) })) } : {};
 }
