@@ -28,7 +28,7 @@ class Busy:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.free, self.late = asyncio.Event(), False
+        self.free, self.late, self._one = asyncio.Event(), False, asyncio.Lock()
         self.free.set()
         self.waiting = 0
 
@@ -40,7 +40,8 @@ class Busy:
         self.waiting += 1
         await self.free.wait()
         self.waiting -= 1
-        return made if self.late else await self._store.write(change)
+        async with self._one:  # one after the other, also where the store has many writers
+            return made if self.late else await self._store.write(change)
 
     def hold(self, *, late: bool = False) -> None:
         self.late = late

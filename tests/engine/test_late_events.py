@@ -7,10 +7,8 @@ import pytest
 from tests.engine.house import HAPPY_PATH, SOON_S, House, function, names
 from tests.storage.builders import PROJECT
 
-from understudy.bus.base import EventId, LiveEvent, Work
-from understudy.bus.local import LocalBus
+from understudy.bus.base import Bus, EventId, LiveEvent, Subscription, Work
 from understudy.engine.service import Started
-from understudy.ids import Clock
 from understudy.testing import call, say
 
 
@@ -24,30 +22,30 @@ async def replay(house: House, started: Started, after: EventId | None = None) -
 # --- late --------------------------------------------------------------------------------------------------------
 
 
-class Late(LocalBus):
-    """A bus that tells of a pause only when it may, and on which jobs may be lost."""
+class Late:
+    """Tells of a pause only when it may, and may lose jobs."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
+    def __init__(self, bus: Bus) -> None:
+        self.bus, self.publish_now, self.enqueue_now = bus, bus.publish, bus.enqueue
         self.may_pause = asyncio.Event()
         self.loses_jobs = False
 
     async def enqueue(self, job: str, work: Work = "runs", *, behind: bool = False) -> None:
         if not self.loses_jobs:
-            await super().enqueue(job, work, behind=behind)
+            await self.enqueue_now(job, work, behind=behind)
 
     async def publish(self, run_id: str, attempt: int, events: Any) -> list[EventId]:
         if any(each.name == "thread.run.requires_action" for each in events):
             await self.may_pause.wait()
-        return await super().publish(run_id, attempt, events)
+        return await self.publish_now(run_id, attempt, events)
 
 
 @pytest.fixture
-async def late(house: House) -> tuple[Late, Started]:
+async def late(house: House, monkeypatch: pytest.MonkeyPatch) -> tuple[Late, Started]:
     """A run that waits for its client, told of by its row alone so far."""
-    late = Late(house.clock)
-    house.bus = late
-    house.__post_init__()
+    late = Late(house.bus)
+    monkeypatch.setattr(house.bus, "publish", late.publish)
+    monkeypatch.setattr(house.bus, "enqueue", late.enqueue)
     house.model.turns = [call(get_weather={}), say("Rain.")]
     house.work()
     started = await house.start(tools=[function()])
@@ -61,9 +59,9 @@ async def test_a_pause_that_is_told_late_does_not_end_what_goes_on_after_it(
     house: House, late: tuple[Late, Started]
 ) -> None:
     """By another process: a client that polls may have answered before."""
-    bus, started = late
+    telling, started = late
     going_on = await house.submit(started.run, get_weather="rain")
-    bus.may_pause.set()
+    telling.may_pause.set()
     assert names(await house.events(going_on)) == ["thread.run.step.completed", *HAPPY_PATH[1:]]
 
 
@@ -71,19 +69,19 @@ async def test_a_pause_that_is_told_late_does_not_end_what_goes_on_after_it(
 async def test_a_pause_that_is_told_late_does_not_end_a_replay(
     house: House, late: tuple[Late, Started], logged: bool
 ) -> None:
-    bus, started = late
-    bus.loses_jobs = True
+    telling, started = late
+    telling.loses_jobs = True
     await house.submit(started.run, get_weather="rain")
     if not logged:
-        await bus.forget(started.run.id)
-    watcher = await bus.subscribe_live(started.run.id)
+        await house.bus.forget(started.run.id)
+    watcher = await house.bus.subscribe_live(started.run.id)
     replaying = asyncio.create_task(replay(house, started))
     await asyncio.sleep(0.05)
-    bus.may_pause.set()
+    telling.may_pause.set()
     assert await watcher.next(SOON_S)
     await asyncio.sleep(0.05)
-    bus.loses_jobs = False
-    await bus.enqueue(started.run.id)
+    telling.loses_jobs = False
+    await house.bus.enqueue(started.run.id)
     assert names(await replaying)[-1] == "thread.run.completed"
 
 
@@ -97,17 +95,19 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("understudy.engine.follow.TELLING_S", 0.01)
 
 
-class Forgetful(LocalBus):
-    """A bus that loses the last events of every run."""
+@pytest.fixture
+def forgetful(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last events of every run are lost."""
+    publish = house.bus.publish
 
-    async def publish(self, run_id: str, attempt: int, events: Any) -> list[EventId]:
-        return await super().publish(run_id, attempt, [each for each in events if "completed" not in each.name])
+    async def publish_some(run_id: str, attempt: int, events: Any) -> list[EventId]:
+        return await publish(run_id, attempt, [each for each in events if "completed" not in each.name])
+
+    monkeypatch.setattr(house.bus, "publish", publish_some)
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("impatient", "forgetful")
 async def test_a_lost_publish_does_not_hang_a_follower(house: House) -> None:
-    house.bus = Forgetful(house.clock)
-    house.__post_init__()
     house.model.turns = [say("Hello.")]
     house.work()
     events = await house.events(await house.start())
@@ -116,8 +116,6 @@ async def test_a_lost_publish_does_not_hang_a_follower(house: House) -> None:
 
 async def forgotten_end(house: House) -> tuple[Started, list[LiveEvent]]:
     """A run that has ended, whose worker was gone before it could tell, and what was told before that."""
-    house.bus = Forgetful(house.clock)
-    house.__post_init__()
     house.model.turns = [say("Hello.")]
     house.work()
     started = await house.start()
@@ -128,7 +126,7 @@ async def forgotten_end(house: House) -> tuple[Started, list[LiveEvent]]:
     return started, [each for each in live if each]
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("impatient", "forgetful")
 async def test_an_end_that_was_lost_is_told_to_who_comes_back(house: House) -> None:
     started, live = await forgotten_end(house)
     assert names(live) == HAPPY_PATH[:8]
@@ -137,11 +135,17 @@ async def test_an_end_that_was_lost_is_told_to_who_comes_back(house: House) -> N
     assert names(await replay(house, started)) == HAPPY_PATH
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_an_end_that_was_lost_is_told_by_itself_where_the_log_does_not_reach_back(house: House) -> None:
+@pytest.mark.usefixtures("impatient", "forgetful")
+async def test_an_end_that_was_lost_is_told_by_itself_where_the_log_does_not_reach_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started, live = await forgotten_end(house)
-    bus: Any = house.bus
-    bus._logs[started.run.id].whole = False
+    subscribe = house.bus.subscribe
+
+    async def subscribe_to_the_rest(run_id: str, after: EventId | None = None) -> Subscription | None:
+        return None if after is None else await subscribe(run_id, after)
+
+    monkeypatch.setattr(house.bus, "subscribe", subscribe_to_the_rest)
     assert names(await replay(house, started, live[-1].id)) == ["thread.run.completed"]
 
 
