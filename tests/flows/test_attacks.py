@@ -139,5 +139,5 @@ def test_it_is_held(ground: Ground, upstream: Upstream, attack: Attack) -> None:
     assert MODEL_KEY.encode() not in out
     assert httpx2.get(ground.url + "/health").json()["parts"]["code_interpreter"]["state"] == "ok"
     assert logs(ran(ground, upstream, ground.bystander, "mine + 1")) == "42\n"
-    assert logs(ran(ground, upstream, thread, "40 + 2")).endswith("42\n")
+    assert "42" in logs(ran(ground, upstream, thread, "40 + 2")).splitlines()  # among what the attack left may say
     ground.wire.delete(f"/threads/{thread['id']}")
