@@ -139,5 +139,6 @@ def test_it_is_held(ground: Ground, upstream: Upstream, attack: Attack) -> None:
     assert MODEL_KEY.encode() not in out
     assert httpx2.get(ground.url + "/health").json()["parts"]["code_interpreter"]["state"] == "ok"
     assert logs(ran(ground, upstream, ground.bystander, "mine + 1")) == "42\n"
-    assert "42" in logs(ran(ground, upstream, thread, "40 + 2")).splitlines()  # among what the attack left may say
+    own = (logs(ran(ground, upstream, thread, "40 + 2")).splitlines() for _ in range(5))
+    assert any("42" in lines for lines in own), "it goes on, once what the attack left has had its say"
     ground.wire.delete(f"/threads/{thread['id']}")
