@@ -1,6 +1,7 @@
 """Followers of a run whose events are told late, or never: the rows are the truth."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,13 @@ from tests.storage.builders import PROJECT
 
 from understudy.bus.base import Bus, EventId, LiveEvent, Subscription, Work
 from understudy.engine.service import Started
+from understudy.protocol.events import Event, arguments_delta
 from understudy.testing import call, say
+
+
+def text_of(told: Event) -> str:
+    parts = json.loads(told.data)["delta"]["content"] if told.name == "thread.message.delta" else []
+    return "".join(part["text"]["value"] for part in parts)
 
 
 async def replay(house: House, started: Started, after: EventId | None = None) -> list[LiveEvent]:
@@ -61,6 +68,7 @@ async def test_a_pause_that_is_told_late_does_not_end_what_goes_on_after_it(
     """By another process: a client that polls may have answered before."""
     telling, started = late
     going_on = await house.submit(started.run, get_weather="rain")
+    await telling.publish_now(started.run.id, 1, [arguments_delta("step_of_the_first_attempt", 0, "{}")])
     telling.may_pause.set()
     assert names(await house.events(going_on)) == ["thread.run.step.completed", *HAPPY_PATH[1:]]
 
@@ -124,6 +132,29 @@ async def forgotten_end(house: House) -> tuple[Started, list[LiveEvent]]:
     live = [await place.next(SOON_S) for _ in range(8)]
     assert (await house.followers.wait(PROJECT, started.run.thread_id, started.run.id, SOON_S)).status == "completed"
     return started, [each for each in live if each]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("heard", ["", "one", "one two"])
+async def test_text_that_was_lost_is_told_before_its_end(
+    house: House, monkeypatch: pytest.MonkeyPatch, heard: str
+) -> None:
+    """A worker was killed that had answered, before all of it was out."""
+    publish, out = house.bus.publish, ""
+
+    async def publish_some(run_id: str, attempt: int, events: Any) -> list[EventId]:
+        nonlocal out
+        told = [each for each in events if "delta" not in each.name or out != heard]
+        out += "".join(text_of(each) for each in told)
+        return await publish(run_id, attempt, [each for each in told if "completed" not in each.name])
+
+    monkeypatch.setattr(house.bus, "publish", publish_some)
+    house.model.turns = [say("one two three")]
+    house.work()
+    started = await house.start()
+    for events in (await house.events(started), await replay(house, started)):
+        assert "".join(text_of(each.event) for each in events) == "one two three"
+        assert names(events)[-3:] == HAPPY_PATH[-3:]
 
 
 @pytest.mark.usefixtures("impatient", "forgetful")

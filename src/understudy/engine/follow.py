@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from understudy.bus.base import Bus, EventId, LiveEvent, Subscription
 from understudy.engine.transitions import told
 from understudy.errors import NotFound, Unavailable
 from understudy.ids import Clock
-from understudy.protocol.events import ENDS, PAUSE, RUN_ENDS, STREAM_ENDS, Event, event
+from understudy.protocol.events import ENDS, PAUSE, RUN_ENDS, STREAM_ENDS, Event, event, text_delta
 from understudy.protocol.messages import Message
 from understudy.protocol.runs import FINAL, RESTING
 from understudy.protocol.steps import RunStep
@@ -60,7 +60,7 @@ class Orderly:
     """
 
     def __init__(self, place: Subscription, passed: int = -1) -> None:
-        """`passed`: the last attempt whose pause lies back. It may be told late, and must not end what comes after."""
+        """`passed`: the last attempt whose pause lies back. What led to it may be told late, amid what comes after."""
         self._place = place
         self._passed = passed
         self._attempt = 0
@@ -71,13 +71,16 @@ class Orderly:
         while (live := await self._place.next(timeout_s)) is not None:
             if live.id.attempt < self._attempt or (about := _about(live.event)) in self._ended:
                 continue
-            if live.event.name == PAUSE and live.id.attempt <= self._passed:
+            if live.id.attempt <= self._passed and live.event.name.endswith(_BEFORE_A_PAUSE):
                 continue
             self._attempt = live.id.attempt
             if about and live.event.name in ENDS:
                 self._ended.add(about)
             return live
         return None
+
+
+_BEFORE_A_PAUSE = (PAUSE, ".created", ".delta")
 
 
 def _about(told_event: Event) -> str:
@@ -200,7 +203,8 @@ class Followers:
         begun = {_about(live.event) for live in logged}
         ended = {_about(live.event) for live in logged if live.event.name in ENDS}
         lost = [each for each in events[:-1] if _about(each) not in (ended if each.name in ENDS else begun)]
-        return [LiveEvent(EventId(run.attempt, 0), each) for each in (*lost, events[-1])]
+        whole = [part for each in lost for part in (*_unsaid(each, logged), each)]
+        return [LiveEvent(EventId(run.attempt, 0), each) for each in (*whole, events[-1])]
 
     async def wait(self, project: str, thread_id: str, run_id: str, timeout_s: float) -> RunRecord:
         """Return the run once it rests, or as it is when the time is up. Raises NotFound."""
@@ -229,6 +233,23 @@ def _passed(run: RunRecord) -> int:
 def _tells_rest(live: LiveEvent, run: RunRecord) -> bool:
     """Tell whether an event is the one of the rest that a run has come to: it ends once, but may pause often."""
     return live.event.name == f"thread.run.{run.status}" and (run.status in FINAL or live.id.attempt == run.attempt)
+
+
+def _unsaid(end: Event, logged: Sequence[LiveEvent]) -> list[Event]:
+    """Return, before the end of a message that was begun, what of its text was not told: deltas make up the whole."""
+    if not end.name.startswith("thread.message."):
+        return []
+    message = json.loads(end.data)
+    told_of = [live.event for live in logged if _about(live.event) == message["id"]]
+    if not told_of:
+        return []
+    said: dict[int, str] = {}
+    for delta in (json.loads(each.data)["delta"] for each in told_of if each.name == "thread.message.delta"):
+        for part in delta["content"]:
+            said[part["index"]] = said.get(part["index"], "") + part.get("text", {}).get("value", "")
+    texts = [(index, part["text"]["value"]) for index, part in enumerate(message["content"]) if part["type"] == "text"]
+    rests = [(index, text.removeprefix(said.get(index, ""))) for index, text in texts]
+    return [text_delta(message["id"], index, rest, first=index not in said) for index, rest in rests if rest]
 
 
 async def _all_of(log: Subscription) -> list[LiveEvent]:
