@@ -203,7 +203,7 @@ class JailSession:
                 call.image(payload)
                 if message.get("wait") is True:
                     await self._channel.send({"do": "go on"})
-            elif message.get("is") == "done" and message.get("id") == number:
+            elif message.get("is") == "done" and message.get("id") == number and message["id"] is not True:
                 return message
         raise Broken("it sent more than it may")
 
