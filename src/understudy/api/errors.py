@@ -12,9 +12,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from understudy.api.complaints import complaint
 from understudy.errors import ApiError, ConfigurationError, TooManyRequests, Unavailable
@@ -64,6 +65,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Unavailable, _refused)
     app.add_exception_handler(ConfigurationError, _refused)
+    app.add_exception_handler(ClientDisconnect, _unheard)
     app.add_exception_handler(Exception, _defect)
 
 
@@ -104,6 +106,11 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     message = texts.get(error.status_code, str(error.detail))
     headers = dict(error.headers) if error.headers else None
     return answer(error.status_code, message, headers=headers)
+
+
+def _unheard(_: Request, __: Exception) -> Response:
+    """The client left before it had sent its request: nobody hears this."""
+    return Response(status_code=400)
 
 
 def _defect(request: Request, error: Exception) -> JSONResponse:
