@@ -6,7 +6,7 @@ to pass, or one that nobody tells of, would leave the run's rows, its stream and
 
 import asyncio
 from asyncio import CancelledError
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -37,14 +37,14 @@ class Leased:
 
     async def tell(self, run: RunRecord, change: Callable[[Connection], Sequence[Event]]) -> None:
         """Run a change in a transaction, then tell what it returns. Raises LeaseLost: then neither was done."""
-        await _to_its_end(self._told(run, self._commit(run, change)))
+        await _to_its_end(self._told(run, lambda: self._commit(run, change)))
 
     async def leave(self, run: RunRecord, change: Callable[[Connection], Sequence[Event]]) -> None:
         """As `tell`, for who may have lost the run: the change itself looks whose it is."""
-        await _to_its_end(self._told(run, self._store.write(change)))
+        await _to_its_end(self._told(run, lambda: self._store.write(change)))
 
-    async def _told(self, run: RunRecord, written: Coroutine[Any, Any, Sequence[Event]]) -> None:
-        await self.publish(run, await written)
+    async def _told(self, run: RunRecord, write: Callable[[], Awaitable[Sequence[Event]]]) -> None:
+        await self.publish(run, await write())
 
     async def _commit(self, run: RunRecord, change: Callable[[Connection], T]) -> T:
         def guarded(connection: Connection) -> T:
