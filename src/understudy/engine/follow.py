@@ -65,6 +65,8 @@ class Orderly:
         self._passed = passed
         self._attempt = 0
         self._ended: set[str] = set()
+        self.heard: list[Event] = []
+        """Of the message that is being written, from its beginning on."""
 
     async def next(self, timeout_s: float) -> LiveEvent | None:
         """Return the next event that says something, or None if none came in time."""
@@ -74,10 +76,20 @@ class Orderly:
             if live.id.attempt <= self._passed and live.event.name.endswith(_BEFORE_A_PAUSE):
                 continue
             self._attempt = live.id.attempt
+            self._hear(live.event)
             if about and live.event.name in ENDS:
                 self._ended.add(about)
             return live
         return None
+
+    def _hear(self, told_event: Event) -> None:
+        if told_event.name == "thread.message.created":
+            self.heard = [told_event]
+        elif told_event.name == "thread.message.delta":
+            if self.heard:
+                self.heard.append(told_event)
+        elif told_event.name in ENDS:
+            self.heard = []
 
 
 _BEFORE_A_PAUSE = (PAUSE, ".created", ".delta")
@@ -122,7 +134,7 @@ class Followers:
                 if run is None:
                     return
                 if run.status in RESTING and (live := await place.next(0)) is None:
-                    for untold in await self._untold(run):
+                    for untold in await self._untold(run, place.heard):
                         yield untold
                     return
                 if live is None:
@@ -171,7 +183,7 @@ class Followers:
                 last = logged
                 yield logged
             if last is None or not _tells_rest(last, run):
-                for untold in await self._untold(run):
+                for untold in await self._untold(run, place.heard):
                     yield untold
             return
         while last is None or last.event.name not in RUN_ENDS:
@@ -187,7 +199,7 @@ class Followers:
             elif last.id.attempt > _passed(run):
                 return
 
-    async def _untold(self, run: RunRecord) -> list[LiveEvent]:
+    async def _untold(self, run: RunRecord, heard: Sequence[Event]) -> list[LiveEvent]:
         """Return what the rows of a run at rest say and its log does not: the last events of it were lost.
 
         If the log does not reach back to the run's beginning, that is the rest alone.
@@ -203,7 +215,7 @@ class Followers:
         begun = {_about(live.event) for live in logged}
         ended = {_about(live.event) for live in logged if live.event.name in ENDS}
         lost = [each for each in events[:-1] if _about(each) not in (ended if each.name in ENDS else begun)]
-        whole = [part for each in lost for part in (*_unsaid(each, logged), each)]
+        whole = [part for each in lost for part in (*_unsaid(each, heard), each)]
         return [LiveEvent(EventId(run.attempt, 0), each) for each in (*whole, events[-1])]
 
     async def wait(self, project: str, thread_id: str, run_id: str, timeout_s: float) -> RunRecord:
@@ -235,16 +247,18 @@ def _tells_rest(live: LiveEvent, run: RunRecord) -> bool:
     return live.event.name == f"thread.run.{run.status}" and (run.status in FINAL or live.id.attempt == run.attempt)
 
 
-def _unsaid(end: Event, logged: Sequence[LiveEvent]) -> list[Event]:
-    """Return, before the end of a message that was begun, what of its text was not told: deltas make up the whole."""
+def _unsaid(end: Event, heard: Sequence[Event]) -> list[Event]:
+    """Return, before the end of a message that was begun, what of its text was not told: deltas make up the whole.
+
+    Who came in its midst hears the end alone.
+    """
     if not end.name.startswith("thread.message."):
         return []
     message = json.loads(end.data)
-    told_of = [live.event for live in logged if _about(live.event) == message["id"]]
-    if not told_of:
+    if not heard or _about(heard[0]) != message["id"]:
         return []
     said: dict[int, str] = {}
-    for delta in (json.loads(each.data)["delta"] for each in told_of if each.name == "thread.message.delta"):
+    for delta in (json.loads(each.data)["delta"] for each in heard if each.name == "thread.message.delta"):
         for part in delta["content"]:
             said[part["index"]] = said.get(part["index"], "") + part.get("text", {}).get("value", "")
     texts = [(index, part["text"]["value"]) for index, part in enumerate(message["content"]) if part["type"] == "text"]
