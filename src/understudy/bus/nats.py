@@ -96,8 +96,7 @@ class NatsBus:
         await self._outbox.open(self._client)
         self._reader.open(self._client)
         await self._client.subscribe(f"{self._prefix}.signal.*", cb=self._signalled)
-        with suppress(NatsError, OSError, TimeoutError):
-            await self._client.flush(timeout=1)  # from now on NATS knows that signals are wanted here
+        await reached(self._client)  # from now on NATS knows that signals are wanted here
         self._keeping = asyncio.create_task(self._keep_sending(), name="outbox")
 
     async def close(self) -> None:
@@ -140,8 +139,7 @@ class NatsBus:
                 await message.respond(answer)
 
         listening = await self._client.subscribe(f"{self._prefix}.offer.{thread_id}", cb=asked)
-        with suppress(NatsError, OSError, TimeoutError):
-            await self._client.flush(timeout=1)
+        await reached(self._client)
         try:
             yield
         finally:
@@ -295,6 +293,17 @@ class NatsBus:
     async def _disconnect(self) -> None:
         with suppress(Exception):  # whatever state it is in: it is not needed any more
             await asyncio.wait_for(self._client.close(), CLOSE_S)
+
+
+async def reached(client: Client, within_s: float = 1.0) -> None:
+    """Return when NATS has had what was asked of it before, or cannot be reached in time.
+
+    nats-py writes the PING of a flush ahead of what still waits to be sent, so only a second one comes after it.
+    """
+    with suppress(NatsError, OSError, TimeoutError):
+        async with asyncio.timeout(within_s):
+            await client.flush()
+            await client.flush()
 
 
 def _hearing(place: "weakref.ref[Follower]") -> Callable[[Msg], Any]:
