@@ -6,7 +6,6 @@ from a thread that lives as long as the server: the kernel ends a jail together 
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -131,21 +130,14 @@ class Jail:
         if self.exit_code() is None:
             self.process.kill()
             self.process.wait()
-        _has_news(self.init, START_S)
+        frames.has_news(self.init, START_S)
         for handle in (self.output, self.init, self.worker, *self.places):
             os.close(handle)
         self.connection.close()
 
 
 def _has_ended(handle: int) -> bool:
-    return _has_news(handle, 0)
-
-
-def _has_news(handle: int, within_s: float) -> bool:
-    """Wait until there is something to read, or the end. `select` refuses handles beyond the first 1024."""
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(within_s * 1000))
+    return frames.has_news(handle, 0)
 
 
 # --- walls --------------------------------------------------------------------------------------------------------
@@ -318,7 +310,7 @@ def _held(content: bytes, stack: ExitStack) -> int:
 
 
 def _read(fd: int) -> bytes:
-    if not _has_news(fd, START_S):
+    if not frames.has_news(fd, START_S):
         raise TimeoutError
     if not (content := os.read(fd, 4096)):
         raise EOFError
@@ -331,6 +323,6 @@ def _last_words(process: "subprocess.Popen[bytes]", output: int) -> str:
     process.kill()
     process.wait()
     end, words = time.monotonic() + 1, b""
-    while time.monotonic() < end and _has_news(output, 0.1) and (piece := os.read(output, 4096)):
+    while time.monotonic() < end and frames.has_news(output, 0.1) and (piece := os.read(output, 4096)):
         words += piece
     return words.decode(errors="replace").strip()[-2000:] or "it ended without a word"

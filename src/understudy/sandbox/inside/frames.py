@@ -4,6 +4,7 @@ Each side gives what it receives a cap. Nothing but JSON and plain bytes is ever
 """
 
 import json
+import select
 import socket
 import struct
 from typing import Any
@@ -27,6 +28,13 @@ def send(connection: socket.socket, message: dict[str, Any], payload: bytes | me
     connection.sendall(pack(message, len(payload)))
     if payload:
         connection.sendall(payload)
+
+
+def has_news(place: int | socket.socket, within_s: float) -> bool:
+    """Wait until there is something to read, or the end. `select` refuses handles beyond the first 1024."""
+    poll = select.poll()
+    poll.register(place, select.POLLIN)
+    return bool(poll.poll(within_s * 1000))
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], bytearray]:

@@ -6,7 +6,6 @@ It limits itself before any code comes. Once some came, nothing that it says can
 import io
 import os
 import resource
-import select
 import signal
 import socket
 import sys
@@ -51,21 +50,15 @@ class Worker:
     def prepare(self) -> None:
         """Do in advance what most code needs, until a request comes."""
         for step in (self._make_shell, *rehearsal.steps()):
-            if self._has_news(0):
+            if frames.has_news(self._connection, 0):
                 return
             with suppress(Exception):
                 step()
 
-    def _has_news(self, within_s: float) -> bool:
-        """Wait for a request, or for the end of the line. `select` refuses handles beyond the first 1024."""
-        poll = select.poll()
-        poll.register(self._connection, select.POLLIN)
-        return bool(poll.poll(within_s * 1000))
-
     def serve(self) -> NoReturn:
         """Answer for ever. Raises EOFError when the server is gone."""
         while True:
-            if not self._has_news(_IDLE_S):
+            if not frames.has_news(self._connection, _IDLE_S):
                 with suppress(Exception):
                     rehearsal.give_back()
             request, payload = frames.receive(self._connection)
