@@ -30,6 +30,7 @@ from understudy.ingest.stores import VectorStores
 from understudy.ingest.uploads import Uploads
 from understudy.ingest.waiting import Waits
 from understudy.protocol.steps import INCLUDE_RESULTS
+from understudy.protocol.text import NUL
 from understudy.storage.base import Store
 from understudy.storage.rows import Order, Window
 
@@ -87,7 +88,6 @@ ServicesDep = Annotated[Services, Depends(services)]
 ProjectDep = Annotated[str, Depends(project)]
 
 M = TypeVar("M", bound=BaseModel)
-NUL = "\x00"
 
 
 _MAY_OVERFLOW = re.compile(rb"[0-9](?:[eE]\+?[0-9]{3}|[0-9]{308})")

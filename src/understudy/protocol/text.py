@@ -10,5 +10,10 @@ def storable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return joined(text)
     return text
+
+
+def joined(text: str) -> str:
+    """Make two halves of a character (surrogates) that one; a half alone becomes U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

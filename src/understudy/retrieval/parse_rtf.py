@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from understudy.protocol.text import joined
 from understudy.retrieval.documents import Document, Unreadable
 from understudy.retrieval.drafts import Draft
 
@@ -13,8 +14,7 @@ def rtf(content: bytes, _extension: str) -> Document:
         raise Unreadable("invalid_file", "The file was cut off on its way: its end is missing. Upload it again.")
     reader: Any = striprtf  # without type information
     text: str = reader.rtf_to_text(content.decode("latin-1"), errors="replace")
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # emoji come as two halves
     draft = Draft()
-    for paragraph in whole.splitlines():
+    for paragraph in joined(text).splitlines():  # emoji come as two halves
         draft.add(paragraph.replace("|", " | ").rstrip(" |") if paragraph.endswith("|") else paragraph)
     return draft.document("prose")

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, LargeBinary, Table, func, insert, select, tuple_
 
+from understudy.protocol.text import NUL
 from understudy.storage.schema import chunks, files, indexed_stores, metadata, upload_parts
 from understudy.storage.search import KeywordIndex, Passage
 
@@ -87,7 +88,7 @@ def _storable(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         if isinstance(value, str):
             is_bytes = isinstance(table.c[name].type, LargeBinary)
-            changed[name] = base64.b64decode(value) if is_bytes else value.replace("\x00", "")
+            changed[name] = base64.b64decode(value) if is_bytes else value.replace(NUL, "")
     return row | changed
 
 
