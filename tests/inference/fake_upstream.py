@@ -77,6 +77,11 @@ class FakeUpstream:
                 await gone
 
 
+def framed(piece: bytes) -> bytes:
+    """Return a piece as HTTP's chunked encoding has it."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
 @asynccontextmanager
 async def upstream(*replies: Reply | Script) -> AsyncIterator[FakeUpstream]:
     """Run a fake upstream that gives one reply per request, the last one again and again."""

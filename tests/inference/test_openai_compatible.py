@@ -15,6 +15,7 @@ from tests.inference.fake_upstream import (
     chunk,
     error_reply,
     event,
+    framed,
     text_reply,
     upstream,
 )
@@ -369,7 +370,7 @@ async def connections_of(last: bytes, calls: int) -> int:
             while True:
                 await _request(reader)
                 writer.write(HEAD)
-                writer.writelines(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in text_reply(*TEXTS).pieces)
+                writer.writelines(framed(piece) for piece in text_reply(*TEXTS).pieces)
                 writer.write(last)
         writer.close()
         with suppress(ConnectionError):
@@ -399,7 +400,7 @@ async def test_a_connection_that_the_upstream_closes_as_it_is_used_again_costs_n
             await _request(reader)
             answered += 1
             writer.write(HEAD)
-            writer.writelines(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in text_reply(*TEXTS).pieces)
+            writer.writelines(framed(piece) for piece in text_reply(*TEXTS).pieces)
             writer.write(LAST_CHUNK)
             await _request(reader)
         writer.close()

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 
 import pytest
-from tests.inference.fake_upstream import Reply, chunk, upstream
+from tests.inference.fake_upstream import Reply, chunk, framed, upstream
 from tests.inference.provider_contract import SAY
 
 from understudy.errors import UpstreamError
@@ -13,10 +13,6 @@ from understudy.inference.dialect import Dialect, Upstream
 from understudy.inference.openai_compatible import OpenAICompatible
 
 CHUNKED = ("transfer-encoding: chunked",)
-
-
-def framed(piece: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(piece), piece)
 
 
 async def heard(reply: Reply, pause_s: float) -> list[Delta]:

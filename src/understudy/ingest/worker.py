@@ -185,8 +185,9 @@ class FileWorker:
         )
         if ended is None:
             return
-        for told in [*ended, store_id] if ended else []:
-            await self._bus.signal(told)
+        if ended:
+            for told in (*ended, store_id):
+                await self._bus.signal(told)
         await self._intake.remove(store_id)
         await self._store.write(lambda connection: vector_stores.note_emptied(connection, store_id))
 
