@@ -178,7 +178,25 @@ async def test_over_a_crash_of_nats_all_is_told_once(own_nats: Nats, prefix: str
         assert await bus.trouble() is None
 
 
-async def read_all(place: Subscription, count: int) -> list[LiveEvent]:
+async def test_what_is_told_as_nats_comes_back_overtakes_nothing(own_nats: Nats, prefix: str) -> None:
+    async with opened(own_nats.url, prefix) as bus, opened(own_nats.url, prefix) as other:
+        place = await other.subscribe_live(RUN)
+        telling: list[asyncio.Task[Any]] = []
+        for number in range(600):
+            telling.append(asyncio.create_task(bus.publish(RUN, 1, [CREATED if number == 0 else told(number)])))
+            await asyncio.sleep(0.003)
+            if number == 100:
+                own_nats.kill()
+            elif number == 200:
+                await asyncio.to_thread(own_nats.start)
+        await asyncio.gather(*telling)
+        expected = [CREATED, *[told(number) for number in range(1, 600)]]
+        assert [live.event for live in await read_all(place, 600)] == expected
+        assert [live.event for live in await read_all(await other.subscribe(RUN), 600)] == expected
+
+
+async def read_all(place: Subscription | None, count: int) -> list[LiveEvent]:
+    assert place is not None
     found: list[LiveEvent] = []
     async with asyncio.timeout(20):
         while len(found) < count:
@@ -232,7 +250,9 @@ async def test_what_nats_does_not_take_for_long_is_let_go(
         await asyncio.sleep(1.0)
         own_nats.start()
         await bus.publish(RUN, 1, [told(2)])
-        assert await numbers(place, 1) == [2]
+        await bus.publish(RUN, 2, [told(3)])
+        assert await numbers(place, 1) == [3], "what has a hole in it is worth nothing"
+        assert await bus.publish("run_other", 1, [told(4)]) != []
     assert "events could not be told" in caplog.text
 
 

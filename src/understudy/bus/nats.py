@@ -153,7 +153,7 @@ class NatsBus:
             return []
         sent = []
         for content, count in encoded(attempt, events, self._client.max_payload):
-            sent.append((await self._outbox.send(f"{self._prefix}.run.{run_id}", content), count))
+            sent.append((await self._outbox.send(f"{self._prefix}.run.{run_id}", attempt, content), count))
             if (keep := self._sizes.added(run_id, len(content))) is not None:
                 await self._shorten(run_id, keep)
         if self._listener is not None:
@@ -215,7 +215,8 @@ class NatsBus:
     async def forget(self, run_id: str) -> None:
         subject = f"{self._prefix}.run.{run_id}"
         try:
-            await asyncio.wait([await self._outbox.send(subject, b"")], timeout=PUBLISH_S)  # wakes, after what was told
+            woken = await self._outbox.send(subject, 0, b"")  # wakes who follows, after what was told
+            await asyncio.wait([woken], timeout=PUBLISH_S)
             await self._jetstream().purge_stream(self._events_stream, subject=subject)
         except (NatsError, OSError, TimeoutError) as problem:
             log.warning("the events of run %s stay until they are too old: %s", run_id, _words(problem))

@@ -77,6 +77,7 @@ def decoded(sequence: int, content: bytes) -> list[LiveEvent]:
 @dataclass(slots=True, eq=False)
 class _Unsent:
     subject: str
+    attempt: int
     content: bytes
     stored: "asyncio.Future[int | None]"
     made_at: float
@@ -84,15 +85,20 @@ class _Unsent:
 
 
 class Outbox:
-    """Messages on their way into the stream, in their order. What is not confirmed is sent again for a while.
+    """Messages on their way into the stream. What is not confirmed is sent again for a while.
 
-    The stream knows a message that it was sent before by its id.
+    Those of a run go one after the other, each once that before it is stored: else what is new would overtake what was
+    lost on its way. The stream knows a message that it was sent before by its id.
     """
 
     def __init__(self, name: str) -> None:
         """`name` tells this process from all others."""
         self._name = name
         self._unsent: OrderedDict[str, _Unsent] = OrderedDict()
+        self._lines: dict[str, deque[str]] = {}
+        """By subject, the numbers of its messages: the first is on its way, the others wait for it."""
+        self._broken: OrderedDict[tuple[str, int], None] = OrderedDict()
+        """Subjects and attempts of which something was given up."""
         self._bytes = 0
         self._count = 0
         self._client: Client | None = None
@@ -110,31 +116,40 @@ class Outbox:
         self._answers = client.new_inbox()
         await client.subscribe(f"{self._answers}.*", cb=self._confirmed)
 
-    async def send(self, subject: str, content: bytes) -> "asyncio.Future[int | None]":
-        """Send; the future brings the message's place in the stream, or None once it was given up."""
+    async def send(self, subject: str, attempt: int, content: bytes) -> "asyncio.Future[int | None]":
+        """Send; the future brings the message's place in the stream, or None once it was given up.
+
+        So is what follows one that was given up, in the same attempt: its followers have to read the rows anyhow.
+        """
         now = monotonic()
+        message = _Unsent(subject, attempt, content, asyncio.get_running_loop().create_future(), now, now)
+        if (subject, attempt) in self._broken:
+            message.stored.set_result(None)
+            return message.stored
         self._count += 1
         number = f"{self._count:x}"
-        message = _Unsent(subject, content, asyncio.get_running_loop().create_future(), now, now)
         self._unsent[number] = message
         self._bytes += len(content)
+        line = self._lines.setdefault(subject, deque())
+        line.append(number)
         while self._bytes > UNSENT_BYTES:
             self._give_up(next(iter(self._unsent)))
-        await self._put(number, message)
+        if number in self._unsent and line[0] == number:
+            await self._put(number, message)
         return message.stored
 
     async def send_again(self, waited_s: float = RESEND_S) -> None:
-        """Send once more, in order, all that stayed unconfirmed for so long; let go of what is too old."""
+        """Send once more what stayed unconfirmed for so long; let go of what is too old."""
         now = monotonic()
-        for number in [number for number, message in self._unsent.items() if now - message.made_at > KEEP_UNSENT_S]:
-            self._give_up(number)
-        oldest = next(iter(self._unsent.values()), None)
-        if oldest is not None and now - oldest.sent_at >= waited_s:
-            for number, message in list(self._unsent.items()):
-                message.sent_at = now
+        while (oldest := next(iter(self._unsent), None)) and now - self._unsent[oldest].made_at > KEEP_UNSENT_S:
+            self._give_up(oldest)
+        for number in [line[0] for line in self._lines.values()]:
+            message = self._unsent.get(number)  # it may be confirmed while others are sent
+            if message is not None and now - message.sent_at >= waited_s:
                 await self._put(number, message)
 
     async def _put(self, number: str, message: _Unsent) -> None:
+        message.sent_at = monotonic()
         if self._client is None or not self._client.is_connected:
             return
         headers = {"Nats-Msg-Id": f"{self._name}-{number}"}
@@ -150,17 +165,30 @@ class Outbox:
             if "error" in told:
                 log.warning("NATS does not take events: %s", told["error"].get("description"))
             return  # an error, or no stream yet: it is sent again
-        message = self._unsent.pop(number)
-        self._bytes -= len(message.content)
-        if not message.stored.done():
-            message.stored.set_result(told["seq"])
+        message = self._let_go(number, told["seq"])
+        line = self._lines[message.subject]
+        line.popleft()
+        if line:
+            await self._put(line[0], self._unsent[line[0]])
+        else:
+            del self._lines[message.subject]
 
     def _give_up(self, number: str) -> None:
+        """Give up a message and those that wait for it."""
+        subject = self._unsent[number].subject
+        log.warning("events could not be told: NATS did not take them; their followers read the rows")
+        for waiting in self._lines.pop(subject):
+            message = self._let_go(waiting, None)
+            self._broken[subject, message.attempt] = None
+        while len(self._broken) > _RUNS_COUNTED:
+            self._broken.popitem(last=False)
+
+    def _let_go(self, number: str, place: int | None) -> _Unsent:
         message = self._unsent.pop(number)
         self._bytes -= len(message.content)
-        log.warning("events could not be told: NATS did not take them; their followers read the rows")
         if not message.stored.done():
-            message.stored.set_result(None)
+            message.stored.set_result(place)
+        return message
 
 
 class Sizes:
