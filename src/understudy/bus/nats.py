@@ -96,7 +96,8 @@ class NatsBus:
         await self._outbox.open(self._client)
         self._reader.open(self._client)
         await self._client.subscribe(f"{self._prefix}.signal.*", cb=self._signalled)
-        await reached(self._client)  # from now on NATS knows that signals are wanted here
+        with suppress(NatsError, OSError, TimeoutError):
+            await reached(self._client)  # from now on NATS knows that signals are wanted here
         self._keeping = asyncio.create_task(self._keep_sending(), name="outbox")
 
     async def close(self) -> None:
@@ -139,7 +140,8 @@ class NatsBus:
                 await message.respond(answer)
 
         listening = await self._client.subscribe(f"{self._prefix}.offer.{thread_id}", cb=asked)
-        await reached(self._client)
+        with suppress(NatsError, OSError, TimeoutError):
+            await reached(self._client)
         try:
             yield
         finally:
@@ -237,7 +239,7 @@ class NatsBus:
     async def signal(self, row: str) -> None:
         try:
             await self._client.publish(f"{self._prefix}.signal.{row}")
-            await self._client.flush(timeout=1)
+            await reached(self._client)
         except (NatsError, OSError, TimeoutError) as problem:
             log.warning(
                 "%s could not be signalled; whoever watches it will notice by its row. %s", row, _words(problem)
@@ -297,14 +299,13 @@ class NatsBus:
 
 
 async def reached(client: Client, within_s: float = 1.0) -> None:
-    """Return when NATS has had what was asked of it before, or cannot be reached in time.
+    """Return when NATS has had what was asked of it before. Raises NatsError, OSError, TimeoutError.
 
     nats-py writes the PING of a flush ahead of what still waits to be sent, so only a second one comes after it.
     """
-    with suppress(NatsError, OSError, TimeoutError):
-        async with asyncio.timeout(within_s):
-            await client.flush()
-            await client.flush()
+    async with asyncio.timeout(within_s):
+        await client.flush()
+        await client.flush()
 
 
 def _hearing(place: "weakref.ref[Follower]") -> Callable[[Msg], Any]:
