@@ -65,8 +65,7 @@ class Orderly:
         self._passed = passed
         self._attempt = 0
         self._ended: set[str] = set()
-        self.heard: list[Event] = []
-        """Of the message that is being written, from its beginning on."""
+        self._heard: tuple[EventId, EventId] | None = None
 
     async def next(self, timeout_s: float) -> LiveEvent | None:
         """Return the next event that says something, or None if none came in time."""
@@ -76,20 +75,26 @@ class Orderly:
             if live.id.attempt <= self._passed and live.event.name.endswith(_BEFORE_A_PAUSE):
                 continue
             self._attempt = live.id.attempt
-            self._hear(live.event)
+            self._hear(live)
             if about and live.event.name in ENDS:
                 self._ended.add(about)
             return live
         return None
 
-    def _hear(self, told_event: Event) -> None:
-        if told_event.name == "thread.message.created":
-            self.heard = [told_event]
-        elif told_event.name == "thread.message.delta":
-            if self.heard:
-                self.heard.append(told_event)
-        elif told_event.name in ENDS:
-            self.heard = []
+    def _hear(self, live: LiveEvent) -> None:
+        if live.event.name == "thread.message.created":
+            self._heard = (live.id, live.id)
+        elif live.event.name == "thread.message.delta":
+            self._heard = self._heard and (self._heard[0], live.id)
+        elif live.event.name in ENDS:
+            self._heard = None
+
+    def heard_of(self, logged: Sequence[LiveEvent]) -> list[Event]:
+        """Return, out of a log, what has been heard of the message that is being written: from its beginning on."""
+        if self._heard is None:
+            return []
+        first, last = self._heard
+        return [live.event for live in logged if first <= live.id <= last]
 
 
 _BEFORE_A_PAUSE = (PAUSE, ".created", ".delta")
@@ -134,7 +139,7 @@ class Followers:
                 if run is None:
                     return
                 if run.status in RESTING and (live := await place.next(0)) is None:
-                    for untold in await self._untold(run, place.heard):
+                    for untold in await self._untold(run, place):
                         yield untold
                     return
                 if live is None:
@@ -183,7 +188,7 @@ class Followers:
                 last = logged
                 yield logged
             if last is None or not _tells_rest(last, run):
-                for untold in await self._untold(run, place.heard):
+                for untold in await self._untold(run, place):
                     yield untold
             return
         while last is None or last.event.name not in RUN_ENDS:
@@ -199,12 +204,12 @@ class Followers:
             elif last.id.attempt > _passed(run):
                 return
 
-    async def _untold(self, run: RunRecord, heard: Sequence[Event]) -> list[LiveEvent]:
+    async def _untold(self, run: RunRecord, place: Orderly) -> list[LiveEvent]:
         """Return what the rows of a run at rest say and its log does not: the last events of it were lost.
 
         If the log does not reach back to the run's beginning, that is the rest alone.
         """
-        logged = [] if (place := await self._bus.subscribe(run.id)) is None else await _all_of(place)
+        logged = [] if (log := await self._bus.subscribe(run.id)) is None else await _all_of(log)
         if any(_tells_rest(live, run) for live in logged):
             return []
         events = [told(run)]
@@ -215,8 +220,9 @@ class Followers:
         begun = {_about(live.event) for live in logged}
         ended = {_about(live.event) for live in logged if live.event.name in ENDS}
         lost = [each for each in events[:-1] if _about(each) not in (ended if each.name in ENDS else begun)]
-        whole = [part for each in lost for part in (*_unsaid(each, heard), each)]
-        return [LiveEvent(EventId(run.attempt, 0), each) for each in (*whole, events[-1])]
+        heard = place.heard_of(logged)
+        untold = [part for each in lost for part in (*_unsaid(each, heard), each)]
+        return [LiveEvent(EventId(run.attempt, 0), each) for each in (*untold, events[-1])]
 
     async def wait(self, project: str, thread_id: str, run_id: str, timeout_s: float) -> RunRecord:
         """Return the run once it rests, or as it is when the time is up. Raises NotFound."""
