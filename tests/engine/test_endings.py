@@ -14,6 +14,7 @@ from understudy.inference.base import TextDelta
 from understudy.protocol.runs import usage
 from understudy.storage import model_calls
 from understudy.storage.base import Store
+from understudy.storage.runs import RunRecord
 from understudy.storage.schema import runs
 from understudy.testing import call, say
 
@@ -80,6 +81,17 @@ async def stopped(worker: Worker, busy: Busy) -> None:
         await asyncio.sleep(0)
     busy.free.set()
     await stopping
+
+
+async def cancelled_just_before(house: House, busy: Busy, run: RunRecord, gate: asyncio.Event) -> None:
+    """Cancel a run; the end of its answer, which comes after the gate, is written next."""
+    busy.hold()
+    cancelling = asyncio.create_task(house.cancel(run))
+    await busy.has_waiting(1)
+    gate.set()
+    await busy.has_waiting(2)
+    busy.free.set()
+    await cancelling
 
 
 def without_cancelling(events: list[LiveEvent]) -> list[str]:
@@ -157,13 +169,7 @@ async def test_an_answer_that_ends_just_after_its_run_is_cancelled_is_told_whole
     gate = asyncio.Event()
     house.work()
     started = await speaking_run(house, gate)
-    busy.hold()
-    cancelling = asyncio.create_task(house.cancel(started.run))
-    await busy.has_waiting(1)
-    gate.set()
-    await busy.has_waiting(2)
-    busy.free.set()
-    await cancelling
+    await cancelled_just_before(house, busy, started.run, gate)
     events = await house.events(started)
     assert without_cancelling(events) == [*HAPPY_PATH[:-3], *ENDS, "thread.run.cancelled"]
     run = await house.run(started.run.id)
@@ -178,13 +184,7 @@ async def test_a_narration_that_ends_just_after_its_run_is_cancelled_is_told_who
     gate = asyncio.Event()
     house.work()
     started = await narrating_run(house, gate)
-    busy.hold()
-    cancelling = asyncio.create_task(house.cancel(started.run))
-    await busy.has_waiting(1)
-    gate.set()
-    await busy.has_waiting(2)
-    busy.free.set()
-    await cancelling
+    await cancelled_just_before(house, busy, started.run, gate)
     events = await house.events(started)
     [narration] = bodies(events, "thread.message.completed")
     assert narration["content"][0]["text"]["value"] == "Let me look."
