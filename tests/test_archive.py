@@ -154,7 +154,7 @@ def test_who_goes_on_keeps_no_bytes_of_what_is_gone_by_then(deployment: Deployme
     with pytest.raises(KeyboardInterrupt):
         archive.save(deployment.settings, target, on("file 2 of 2", killed))
     assert names(target / "files") == {one, two}
-    (target / "files" / f"{one}.half").write_bytes(b"")
+    (target / "files" / f"{one}#1").write_bytes(b"")
     kept = (target / "files" / two).stat().st_ino
     deployment.delete(one)
     assert archive.save(deployment.settings, target, quietly) == f"{target} holds everything"

@@ -1,6 +1,7 @@
 """Which adapter stands behind each port, by the settings: the only file that names adapters."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 from understudy.bus.base import Bus
@@ -51,6 +52,11 @@ def migrate(settings: Settings) -> str:
 def file_store_of(settings: Settings) -> UrlFileStore:
     """Return where these settings keep the bytes of files."""
     return UrlFileStore(settings.files_url)
+
+
+def folder_of_files(folder: Path) -> UrlFileStore:
+    """Return a store of bytes in a local folder."""
+    return UrlFileStore(folder.resolve().as_uri())
 
 
 def keywords_of(settings: Settings) -> KeywordIndex:

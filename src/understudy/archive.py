@@ -7,7 +7,7 @@ An archive is a folder: `tables/*.jsonl` (see `storage.archive`), `files/KEY` wi
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,7 +27,6 @@ from understudy.topology import keeps_in_file
 FORMAT = 1
 MANIFEST = "manifest.json"
 TABLES, FILES = "tables", "files"
-_PIECE = 1024 * 1024
 
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -75,9 +74,9 @@ async def _save(settings: Settings, store: Store, target: Path, say: Say) -> Man
 
     counts, keys = await store.read(write)
     remove_others(target / FILES, set(keys))  # of an export that was interrupted: they were deleted since
-    file_store, missing = adapters.file_store_of(settings), []
+    source, kept, missing = adapters.file_store_of(settings), adapters.folder_of_files(target / FILES), []
     for number, key in enumerate(keys, 1):
-        if await _fetch(file_store, key, target / FILES / key):
+        if await _copied(key, source, kept, anew=False):
             say(f"file {number:,} of {len(keys):,}: {key}")
         else:
             missing.append(key)
@@ -87,19 +86,15 @@ async def _save(settings: Settings, store: Store, target: Path, say: Say) -> Man
     return made
 
 
-async def _fetch(file_store: FileStore, key: str, path: Path) -> bool:
-    """Fetch what is not there yet; False if nothing lies under the key any more."""
-    if await asyncio.to_thread(path.exists):
+async def _copied(key: str, source: FileStore, target: FileStore, *, anew: bool) -> bool:
+    """Copy what lies under a key, `anew` or if it is not there yet; False if nothing lies there any more."""
+    if not anew and await target.has(key):
         return True
     try:
-        pieces = await file_store.get(key)
+        pieces = await source.get(key)
     except NoBytes:
         return False
-    half = path.with_suffix(".half")
-    with half.open("wb") as file:
-        async for piece in pieces:
-            file.write(piece)
-    half.replace(path)
+    await target.put(key, pieces)
     return True
 
 
@@ -135,27 +130,11 @@ async def _load(settings: Settings, store: Store, source: Path, made: Manifest, 
 
 
 async def _load_files(settings: Settings, source: Path, say: Say, *, resume: bool) -> None:
-    file_store = adapters.file_store_of(settings)
-    paths = sorted(path for path in (source / FILES).iterdir() if path.suffix != ".half")
-    for number, path in enumerate(paths, 1):
-        if not (resume and await _has(file_store, path.name)):
-            await file_store.put(path.name, _pieces(path))
-        say(f"file {number:,} of {len(paths):,}: {path.name}")
-
-
-async def _has(file_store: FileStore, key: str) -> bool:
-    """Tell whether something lies under a key. Then it is whole, and what it has to be: it never changes."""
-    try:
-        await file_store.get(key)
-    except NoBytes:
-        return False
-    return True
-
-
-async def _pieces(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while piece := await asyncio.to_thread(file.read, _PIECE):
-            yield piece
+    kept, file_store = adapters.folder_of_files(source / FILES), adapters.file_store_of(settings)
+    keys = sorted(path.name for path in (source / FILES).iterdir())
+    for number, key in enumerate(keys, 1):
+        await _copied(key, kept, file_store, anew=not resume)
+        say(f"file {number:,} of {len(keys):,}: {key}")
 
 
 def _manifest(source: Path) -> Manifest:

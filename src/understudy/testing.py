@@ -287,6 +287,10 @@ class MemoryFileStore:
             raise NoBytes(key)
         return self._read(self.kept[key])
 
+    async def has(self, key: str) -> bool:
+        self._fail()
+        return key in self.kept
+
     async def delete(self, key: str) -> None:
         self._fail()
         self.kept.pop(key, None)

@@ -109,6 +109,10 @@ class WhatIsNotThere:
         with pytest.raises(NoBytes, match=KEY):
             await files.get(KEY)
 
+    async def test_is_told_from_what_is_there(self, files: FileStore) -> None:
+        await files.put(KEY, chunks_of(b""))
+        assert [await files.has(key) for key in (KEY, "file-other")] == [True, False]
+
     async def test_is_deleted_in_peace(self, files: FileStore) -> None:
         await files.delete(KEY)
 

@@ -35,6 +35,10 @@ class FileStore(Protocol):
         """Open what lies under a key; its bytes come in pieces. Raises NoBytes, FileFault."""
         ...
 
+    async def has(self, key: str) -> bool:
+        """Tell whether something lies under a key: then it is whole. Raises FileFault."""
+        ...
+
     async def delete(self, key: str) -> None:
         """Remove what lies under a key, if anything does. Raises FileFault."""
         ...

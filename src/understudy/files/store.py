@@ -10,7 +10,6 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +81,17 @@ class UrlFileStore:
             raise self._fault(problem) from problem
         return self._read(found)
 
+    async def has(self, key: str) -> bool:
+        import obstore
+
+        try:
+            await obstore.head_async(self._store(), key)
+        except FileNotFoundError:
+            return False
+        except Exception as problem:
+            raise self._fault(problem) from problem
+        return True
+
     async def delete(self, key: str) -> None:
         import obstore
 
@@ -105,8 +115,7 @@ class UrlFileStore:
 
     async def check(self) -> None:
         """Raise FileFault if the store does not answer, or takes nothing."""
-        with suppress(NoBytes):
-            await self.get("health")
+        await self.has("health")
         if self._folder is not None and not await asyncio.to_thread(os.access, self._folder, os.W_OK):
             raise self._fault(PermissionError("the folder cannot be written to"))
 
