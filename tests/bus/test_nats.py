@@ -4,12 +4,15 @@ import asyncio
 import gc
 import json
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from nats.errors import NoRespondersError
 from tests.bus import bus_contract
 from tests.bus.bus_contract import CREATED, RUN, SOON_S, read, told
 from tests.contracts import contract
@@ -254,6 +257,66 @@ async def test_what_nats_does_not_take_for_long_is_let_go(
         assert await numbers(place, 1) == [3], "what has a hole in it is worth nothing"
         assert await bus.publish("run_other", 1, [told(4)]) != []
     assert "events could not be told" in caplog.text
+
+
+async def test_what_nats_refuses_is_sent_again(bus: NatsBus, caplog: pytest.LogCaptureFixture) -> None:
+    """Its refusal has a place in the stream, too: 0."""
+    place = await bus.subscribe_live(RUN, new=True)
+    manager, stream = bus._jetstream(), bus._events_stream
+    settings = (await manager.stream_info(stream)).config
+    await manager.update_stream(replace(settings, max_msg_size=200))
+    large = Event("thread.message.delta", json.dumps({"id": "msg_1", "text": "x" * 1000}))
+    telling = [asyncio.create_task(bus.publish(RUN, 1, events)) for events in ([CREATED], [large], [told(1)])]
+    await asyncio.wait(telling)
+    assert [live.event for live in await read_all(place, 1)] == [CREATED]
+    assert "message size exceeds maximum" in caplog.text
+    await manager.update_stream(settings)
+    assert [live.event for live in await read_all(place, 2)] == [large, told(1)]
+
+
+async def test_a_nats_that_hangs_during_a_signal_is_heard_as_soon_as_it_goes_on(own_nats: Nats, prefix: str) -> None:
+    async with opened(own_nats.url, prefix) as bus:
+        place = await bus.subscribe_live(RUN, new=True)
+        own_nats.signal(signal.SIGSTOP)
+        await bus.signal(RUN)
+        own_nats.signal(signal.SIGCONT)
+        assert await bus.publish(RUN, 1, [CREATED]) != []
+        assert [live.event for live in await read(place, 1)] == [CREATED]
+
+
+async def test_what_is_told_as_somebody_begins_to_follow_is_told_once(
+    bus: NatsBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bus._reader.first
+
+    async def first_of_three(subject: str) -> nats_log.Stored | None:
+        for events in ([CREATED, told(0)], [told(1)], [told(2)]):
+            await bus.publish(RUN, 1, events)
+        await nats.reached(bus._client)
+        return await first(subject)
+
+    monkeypatch.setattr(bus._reader, "first", first_of_three)
+    assert [live.event for live in await read_all(await bus.subscribe(RUN), 4)] == [CREATED, *map(told, range(3))]
+
+
+async def test_who_follows_from_now_on_while_nats_hangs_hears_nothing_of_before(
+    own_nats: Nats, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_log, "ANSWER_S", 0.2)
+    async with opened(own_nats.url, prefix) as bus:
+        await bus.publish(RUN, 1, [CREATED, told(1)])
+        own_nats.signal(signal.SIGSTOP)
+        place = await bus.subscribe_live(RUN)
+        own_nats.signal(signal.SIGCONT)
+        await bus.publish(RUN, 2, [told(2)])
+        await bus.publish(RUN, 2, [told(3)])
+        assert await numbers(place, 2) == [2, 3]
+
+
+async def test_where_there_is_no_stream_nothing_passes_for_an_empty_one(bus: NatsBus) -> None:
+    await bus._jetstream().delete_stream(bus._events_stream)
+    with pytest.raises(NoRespondersError):
+        await bus._reader.since("any.subject", 1)
 
 
 async def test_large_events_are_packed_and_larger_ones_left_out(bus: NatsBus, caplog: pytest.LogCaptureFixture) -> None:

@@ -102,8 +102,8 @@ class Bus(Protocol):
         """
         ...
 
-    async def subscribe_live(self, run_id: str) -> Subscription:
-        """Follow a run from now on."""
+    async def subscribe_live(self, run_id: str, *, new: bool = False) -> Subscription:
+        """Follow a run from now on; a `new` one, of which nothing was told yet, from its beginning."""
         ...
 
     async def forget(self, run_id: str) -> None:

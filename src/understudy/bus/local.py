@@ -207,7 +207,7 @@ class LocalBus:
                 return log.follower(log.dropped + index + 1)
         return None
 
-    async def subscribe_live(self, run_id: str) -> Subscription:
+    async def subscribe_live(self, run_id: str, *, new: bool = False) -> Subscription:
         log = self._logs.get(run_id) or self._awaited.get(run_id)
         if log is None:
             log = self._awaited[run_id] = _Log()

@@ -17,6 +17,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
@@ -186,15 +187,15 @@ class NatsBus:
             beginning = await self._beginning(follower, after)
             if beginning is None:
                 return None
-            follower.ready.extend(beginning)
+            follower.begin(beginning)
             for stored in await self._reader.since(follower.subject, follower.last + 1):
                 follower.take(stored)
         except (NatsError, OSError, TimeoutError):
             return None
         return follower
 
-    async def _beginning(self, follower: Follower, after: EventId | None) -> list[LiveEvent] | None:
-        """Return what follows in the message of the place to begin at; None if the log does not reach back to it."""
+    async def _beginning(self, follower: Follower, after: EventId | None) -> tuple[int, list[LiveEvent]] | None:
+        """Return the place to begin at, and what follows in its message; None if the log does not reach back to it."""
         if after is None:
             stored = await self._reader.first(follower.subject)
         else:
@@ -202,16 +203,17 @@ class NatsBus:
         if stored is None or stored.subject != follower.subject:
             return None
         events = decoded(stored.sequence, stored.content)
-        follower.last = max(follower.last, stored.sequence)
-        if after is None:
-            return events if events and events[0].event.name in BEGINNINGS else None
         known = [live.id for live in events]
-        return events[known.index(after) + 1 :] if after in known else None
+        if after is None and events and events[0].event.name in BEGINNINGS:
+            return stored.sequence, events
+        return (stored.sequence, events[known.index(after) + 1 :]) if after in known else None
 
-    async def subscribe_live(self, run_id: str) -> Subscription:
+    async def subscribe_live(self, run_id: str, *, new: bool = False) -> Subscription:
         follower = await self._follower(run_id)
-        with suppress(NatsError, OSError, TimeoutError):  # also makes sure that the subscription is heard of
-            follower.last = max(follower.last, await self._reader.last(follower.subject))
+        if not new:
+            follower.knows_place = False
+            with suppress(NatsError, OSError, TimeoutError):  # also makes sure that the subscription is heard of
+                follower.begin_after(await self._reader.last(follower.subject))
         return follower
 
     async def forget(self, run_id: str) -> None:
@@ -301,11 +303,11 @@ class NatsBus:
 async def reached(client: Client, within_s: float = 1.0) -> None:
     """Return when NATS has had what was asked of it before. Raises NatsError, OSError, TimeoutError.
 
-    nats-py writes the PING of a flush ahead of what still waits to be sent, so only a second one comes after it.
+    A question to nobody, which is answered at once and in its turn. nats-py's own `flush` is not for this: its PING
+    overtakes what waits to be sent, and the PONG of one that is not awaited any more ends the client's reading.
     """
-    async with asyncio.timeout(within_s):
-        await client.flush()
-        await client.flush()
+    with suppress(NoRespondersError):
+        await client.request(client.new_inbox(), timeout=within_s)
 
 
 def _hearing(place: "weakref.ref[Follower]") -> Callable[[Msg], Any]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from nats.aio.client import Client
+from nats.aio.client import NO_RESPONDERS_STATUS, Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from understudy.bus.base import EventId, LiveEvent
 from understudy.protocol.events import Event
@@ -161,10 +162,11 @@ class Outbox:
     async def _confirmed(self, answer: Msg) -> None:
         number = answer.subject.rpartition(".")[2]
         told: dict[str, Any] = json.loads(answer.data) if answer.data else {}
+        if "error" in told:  # it has a place, too, which is 0
+            log.warning("NATS does not take events: %s", told["error"].get("description"))
+            return  # it is sent again, as it is where there is no stream yet
         if number not in self._unsent or "seq" not in told:
-            if "error" in told:
-                log.warning("NATS does not take events: %s", told["error"].get("description"))
-            return  # an error, or no stream yet: it is sent again
+            return
         message = self._let_go(number, told["seq"])
         line = self._lines[message.subject]
         line.popleft()
@@ -274,8 +276,13 @@ class LogReader:
 
 
 def _stored(answer: Msg) -> Stored | None:
-    """Read an answer; one with a status is the end of a batch, or says that there is nothing."""
+    """Read an answer; one with a status is the end of a batch, or says that there is nothing.
+
+    Raises NoRespondersError where there is no stream (yet).
+    """
     headers = answer.headers or {}
+    if headers.get("Status") == NO_RESPONDERS_STATUS:
+        raise NoRespondersError
     if "Nats-Sequence" not in headers or "Status" in headers:
         return None
     return Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], answer.data)
@@ -293,6 +300,8 @@ class Follower:
     ready: deque[LiveEvent] = field(default_factory=deque)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
+    knows_place: bool = True
+    """Whether `last` is where it begins: else that is just before the first message that it hears."""
     _heard_of: int = 0
     """The newest place that was heard of: beyond `last` while there is something to fetch."""
     _seen_generation: int = 0
@@ -312,8 +321,21 @@ class Follower:
             await self._catch_up()
         return self.ready.popleft() if self.ready else None
 
+    def begin(self, place: tuple[int, list[LiveEvent]]) -> None:
+        """Begin with a message, whatever was heard of by now: it is fetched, with all that follows."""
+        self.last, events = place
+        self.ready.clear()
+        self.ready.extend(events)
+
+    def begin_after(self, place: int) -> None:
+        """Begin after a message, unless something was heard of by now."""
+        if not self.knows_place:
+            self.last, self.knows_place = place, True
+
     def take(self, stored: Stored, before: int | None = None) -> None:
         """Take a message in; `before` is the place of the run's message before it, where that is known."""
+        if before is not None:
+            self.begin_after(before)
         if stored.sequence <= self.last:
             return
         self._heard_of = max(self._heard_of, stored.sequence)
@@ -329,7 +351,11 @@ class Follower:
 
     async def _catch_up(self) -> None:
         """Fetch what was missed, and what was told while it was fetched."""
-        while not self.ready and (self._heard_of > self.last or self._seen_generation != self.generation()):
+        while (
+            self.knows_place
+            and not self.ready
+            and (self._heard_of > self.last or self._seen_generation != self.generation())
+        ):
             generation = self.generation()
             try:
                 missed = await self.reader.since(self.subject, self.last + 1)

@@ -196,7 +196,7 @@ class RunService:
         """Commit, let a follower in, tell, and give files to be taken in and the run to workers."""
         events_of_known = None if run_id is None else await self._bus.subscribe_live(run_id)
         run, events = await once.write(self._store, write, lambda begun: begun[0])
-        subscription = events_of_known or await self._bus.subscribe_live(run.id)
+        subscription = events_of_known or await self._bus.subscribe_live(run.id, new=True)
         await self._bus.publish(run.id, run.attempt, events)
         for job in todo:
             await self._bus.enqueue(job, "files")
