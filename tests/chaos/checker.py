@@ -128,7 +128,7 @@ def illegal(told: Sequence[tuple[str, Any]], *, whole: bool = True) -> list[str]
     seen = _Seen(whole=whole)
     for name, data in told:
         seen.take(name, data if isinstance(data, dict) else data.model_dump())
-    return seen.wrong
+    return [*seen.wrong, *seen.lacking()]
 
 
 @dataclass
@@ -141,8 +141,10 @@ class _Seen:
     texts: dict[str, str] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     run_ended: str = ""
+    last: str = ""
 
     def take(self, name: str, data: Json) -> None:
+        self.last = name
         noun, _, what = name.rpartition(".")
         key = f"{noun}/{data['id']}"
         if self.run_ended or key in self.ended:
@@ -157,6 +159,13 @@ class _Seen:
             self.texts[key] = self.texts.get(key, "") + _text(data["delta"])
         elif what in _ENDS:
             self._end(name, key, data)
+
+    def lacking(self) -> list[str]:
+        """Return what an end is missing of: of the stream, and of objects of a run that ended well."""
+        if not self.run_ended and self.last != "thread.run.requires_action":
+            return [f"it ends with {self.last or 'nothing'}"]
+        left = self.begun - self.ended if self.run_ended == "thread.run.completed" else set()
+        return [f"{key} has no end" for key in left if key.startswith(("thread.message/", "thread.run.step/"))]
 
     def _end(self, name: str, key: str, data: Json) -> None:
         self.ended.add(key)

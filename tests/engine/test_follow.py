@@ -228,6 +228,13 @@ async def test_events_of_an_older_attempt_are_left_out(house: House) -> None:
     assert names(await house.events(started))[2:] == ["new", "newer", "thread.run.completed"]
 
 
+async def test_events_of_an_older_attempt_are_left_out_after_an_id(house: House) -> None:
+    started, ids = await house.start(), list[EventId]()
+    for attempt, name in [(2, "new"), (1, "late"), (2, "newer"), (2, "thread.run.completed")]:
+        ids += await house.bus.publish(started.run.id, attempt, [Event(name, "{}")])
+    assert names(await replay(house, started, ids[0])) == ["newer", "thread.run.completed"]
+
+
 async def test_what_is_told_after_an_objects_end_is_left_out(house: House) -> None:
     """By a worker that was cut off: live, and in a replay of the log."""
     house.work()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ from tests.engine.house import HAPPY_PATH, SOON_S, House, function, names
 from tests.storage.builders import PROJECT
 
 from understudy.bus.base import Bus, EventId, LiveEvent, Subscription, Work
+from understudy.engine.follow import AWAY_S
+from understudy.engine.orderly import Orderly
 from understudy.engine.service import Started
+from understudy.errors import Unavailable
 from understudy.protocol.events import Event, arguments_delta
 from understudy.testing import call, say
 
@@ -178,6 +182,77 @@ async def test_an_end_that_was_lost_is_told_by_itself_where_the_log_does_not_rea
 
     monkeypatch.setattr(house.bus, "subscribe", subscribe_to_the_rest)
     assert names(await replay(house, started, live[-1].id)) == ["thread.run.completed"]
+
+
+class Deaf:
+    """A place that gives so many events, and does not hear of the rest."""
+
+    def __init__(self, place: Subscription, count: int) -> None:
+        self.place, self.count = place, count
+
+    async def next(self, timeout_s: float) -> LiveEvent | None:
+        if self.count == 0:
+            return await asyncio.sleep(timeout_s)
+        self.count -= 1
+        return await self.place.next(timeout_s)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("count", range(len(HAPPY_PATH) + 1))
+async def test_what_the_log_has_is_told_to_who_did_not_hear_it(house: House, count: int) -> None:
+    house.model.turns = [say("Hello.")]
+    house.work()
+    started = await house.start()
+    assert names(await house.events(replace(started, events=Deaf(started.events, count)))) == HAPPY_PATH
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_went_on_after_a_pause_is_told_to_who_did_not_hear_it(house: House) -> None:
+    house.model.turns = [call(get_weather={}), say("Rain.")]
+    house.work()
+    started = await house.start(tools=[function()])
+    await house.rest(started)
+    going_on = await house.submit(started.run, get_weather="rain")
+    assert isinstance(going_on.events, Orderly)
+    going_on.events.go_on_in(Deaf(started.events, 0))
+    assert names(await house.events(going_on)) == ["thread.run.step.completed", *HAPPY_PATH[1:]]
+
+
+@pytest.mark.usefixtures("impatient", "forgetful")
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_a_bus_that_is_away_as_a_run_ends_is_waited_for(
+    house: House, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    subscribe, looks = house.bus.subscribe, 0
+
+    async def away(run_id: str, after: EventId | None = None) -> Subscription | None:
+        nonlocal looks
+        looks += 1
+        house.clock.advance(AWAY_S / 4)
+        if comes_back and looks == 3:
+            return await subscribe(run_id, after)
+        raise Unavailable("NATS is away")
+
+    monkeypatch.setattr(house.bus, "subscribe", away)
+    house.model.turns = [say("one two three")]
+    house.work()
+    started = await house.start()
+    events = await house.events(started)
+    assert names(events) == HAPPY_PATH, "the rows have its ends"
+    assert "".join(text_of(live.event) for live in events) == "one two three"
+    assert looks == (3 if comes_back else 5)
+
+
+async def test_a_pause_that_somebody_answered_meanwhile_is_looked_at_again(
+    house: House, late: tuple[Late, Started]
+) -> None:
+    telling, started = late
+    paused = await house.run(started.run.id)
+    telling.loses_jobs = True
+    place = Orderly(await house.bus.subscribe_live(paused.id), finished=frozenset())
+    assert names(await house.followers._untold(paused, place) or []) == ["thread.run.requires_action"]
+    await house.submit(started.run, get_weather="rain")
+    assert await house.followers._untold(paused, place) is None
 
 
 async def test_a_pause_that_was_lost_is_told_to_who_comes_back(house: House, late: tuple[Late, Started]) -> None:

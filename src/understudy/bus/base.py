@@ -98,7 +98,8 @@ class Bus(Protocol):
     async def subscribe(self, run_id: str, after: EventId | None = None) -> Subscription | None:
         """Follow a run from just after an id, or from what is still logged of its beginning.
 
-        Returns None if the log does not reach back to `after`: then the rows have to tell.
+        Returns None if the log does not reach back to `after`: then the rows have to tell. Raises Unavailable if that
+        cannot be said now.
         """
         ...
 

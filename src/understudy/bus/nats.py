@@ -36,7 +36,7 @@ from understudy.bus.nats_log import (
     encoded,
 )
 from understudy.bus.signals import Listeners
-from understudy.errors import ConfigurationError
+from understudy.errors import ConfigurationError, Unavailable
 from understudy.protocol.events import BEGINNINGS, Event
 
 log = logging.getLogger(__name__)
@@ -190,8 +190,8 @@ class NatsBus:
             follower.begin(beginning)
             for stored in await self._reader.since(follower.subject, follower.last + 1):
                 follower.take(stored)
-        except (NatsError, OSError, TimeoutError):
-            return None
+        except (NatsError, OSError, TimeoutError) as problem:
+            raise Unavailable(f"The log of run {run_id} cannot be read at NATS: {_words(problem)}") from None
         return follower
 
     async def _beginning(self, follower: Follower, after: EventId | None) -> tuple[int, list[LiveEvent]] | None:

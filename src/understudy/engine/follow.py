@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from understudy.bus.base import Bus, EventId, LiveEvent, Subscription
+from understudy.engine.orderly import Orderly, about
 from understudy.engine.transitions import told
 from understudy.errors import NotFound, Unavailable
 from understudy.ids import Clock
-from understudy.protocol.events import ENDS, PAUSE, RUN_ENDS, STREAM_ENDS, Event, event, text_delta
+from understudy.protocol.events import ENDS, RUN_ENDS, STREAM_ENDS, Event, event, text_delta
 from understudy.protocol.messages import Message
 from understudy.protocol.runs import FINAL, RESTING
 from understudy.protocol.steps import RunStep
@@ -24,6 +25,8 @@ TELLING_S = 0.5
 """How long what the rows say already may take to be told."""
 LOOK_EVERY_S = 3.0
 """How often a silent follower looks at the row: a lost event must not hang it."""
+AWAY_S = 20.0
+"""How long a bus that is away may keep back how a run came to rest: by then it has been told, or never will be."""
 
 STOPPING = (
     "The server is stopping. The run goes on when it is back: retrieve it, or follow it at "
@@ -52,63 +55,6 @@ class Snapshot:
         return object_id in self.finished or same_status
 
 
-class Orderly:
-    """A place in a run's events that leaves out what comes too late.
-
-    A worker that was cut off tells what it had said when it is back, and others have gone on. Events of an attempt
-    older than one already seen are left out, and those of an object after its end.
-    """
-
-    def __init__(self, place: Subscription, passed: int = -1) -> None:
-        """`passed`: the last attempt whose pause lies back. What led to it may be told late, amid what comes after."""
-        self._place = place
-        self._passed = passed
-        self._attempt = 0
-        self._ended: set[str] = set()
-        self._heard: tuple[EventId, EventId] | None = None
-
-    async def next(self, timeout_s: float) -> LiveEvent | None:
-        """Return the next event that says something, or None if none came in time."""
-        while (live := await self._place.next(timeout_s)) is not None:
-            if live.id.attempt < self._attempt or (about := _about(live.event)) in self._ended:
-                continue
-            if live.id.attempt <= self._passed and live.event.name.endswith(_BEFORE_A_PAUSE):
-                continue
-            self._attempt = live.id.attempt
-            self._hear(live)
-            if about and live.event.name in ENDS:
-                self._ended.add(about)
-            return live
-        return None
-
-    def _hear(self, live: LiveEvent) -> None:
-        if live.event.name == "thread.message.created":
-            self._heard = (live.id, live.id)
-        elif live.event.name == "thread.message.delta":
-            self._heard = self._heard and (self._heard[0], live.id)
-        elif live.event.name in ENDS:
-            self._heard = None
-
-    def heard_of(self, logged: Sequence[LiveEvent]) -> list[Event]:
-        """Return, out of a log, what has been heard of the message that is being written: from its beginning on."""
-        if self._heard is None:
-            return []
-        first, last = self._heard
-        return [live.event for live in logged if first <= live.id <= last]
-
-
-_BEFORE_A_PAUSE = (PAUSE, ".created", ".delta")
-
-
-def _about(told_event: Event) -> str:
-    """Return the id of an event's object: its JSON begins with it. Read off, since this is done for every delta."""
-    data = told_event.data
-    return data[len(_ID) : data.find('"', len(_ID))] if data.startswith(_ID) else ""
-
-
-_ID = '{"id":"'
-
-
 class Followers:
     """Streams and waits, for any run, on any server."""
 
@@ -127,11 +73,18 @@ class Followers:
         """End every stream once it has told what is known: raises Unavailable in each."""
         self._hold_polls, self._closed = False, True
 
-    async def follow(self, run_id: str, place: Subscription) -> AsyncGenerator[LiveEvent | None, None]:
-        """Yield a run's events up to the first at which a client's stream ends; None when nothing happened for long."""
+    async def follow(
+        self, run_id: str, place: Subscription, *, at_once: bool = False
+    ) -> AsyncGenerator[LiveEvent | None, None]:
+        """Yield a run's events up to the first at which a client's stream ends; None when nothing happened for long.
+
+        `at_once`: look at the row before waiting for more.
+        """
         place = place if isinstance(place, Orderly) else Orderly(place)
+        look_s = 0 if at_once else LOOK_EVERY_S
         while True:
-            live = await place.next(0 if self._closed else LOOK_EVERY_S)
+            live = await place.next(0 if self._closed else look_s)
+            look_s = LOOK_EVERY_S
             if live is None:
                 if self._closed:
                     raise Unavailable(STOPPING)
@@ -139,9 +92,11 @@ class Followers:
                 if run is None:
                     return
                 if run.status in RESTING and (live := await place.next(0)) is None:
-                    for untold in await self._untold(run, place):
-                        yield untold
-                    return
+                    untold = await self._untold(run, place)
+                    for each in untold or ():
+                        yield each
+                    if untold is not None:
+                        return
                 if live is None:
                     yield None
                     continue
@@ -153,26 +108,32 @@ class Followers:
         self, project: str, thread_id: str, run_id: str, after: EventId | None
     ) -> AsyncGenerator[LiveEvent | None, None]:
         """Follow a run, live or finished, from any place; up to its end, or to where it waits now."""
-        place = await self._bus.subscribe(run_id, after)
+        place = await self._logged(run_id, after)
         live_place = await self._bus.subscribe_live(run_id)
         snapshot = await self._store.read(lambda connection: _snapshot(connection, project, thread_id, run_id))
         if place is not None:
-            async for live in self._replay_log(snapshot.run, Orderly(place)):
+            async for live in self._replay_log(snapshot.run, Orderly(place, after=after)):
                 yield live
             return
         for told_event in snapshot.events:
             yield LiveEvent(EventId(snapshot.run.attempt, 0), told_event)
         if snapshot.run.status in RESTING:
             return
-        async for live in self.follow(run_id, Orderly(live_place, _passed(snapshot.run))):
+        after_rows = Orderly(
+            live_place,
+            passed=_passed(snapshot.run),
+            finished=snapshot.finished,
+            unfinished=snapshot.unfinished,
+        )
+        async for live in self.follow(run_id, after_rows):
             if live is None or not snapshot.covers(live.event):
                 yield live
 
     async def again(self, run_id: str, attempt: int) -> AsyncGenerator[LiveEvent | None, None]:
         """Follow a run as a stream did that its client lost: from its beginning, or from where `attempt` paused."""
-        place = await self._bus.subscribe(run_id)
+        place = await self._logged(run_id)
         if place is not None and (attempt == 0 or await _skip_pause(place, attempt)):
-            async for live in self.follow(run_id, place):
+            async for live in self.follow(run_id, Orderly(place, passed=attempt or -1)):
                 yield live
             return
         run = await self._store.read(lambda connection: runs.find(connection, run_id))
@@ -188,8 +149,8 @@ class Followers:
                 last = logged
                 yield logged
             if last is None or not _tells_rest(last, run):
-                for untold in await self._untold(run, place):
-                    yield untold
+                async for live in self.follow(run.id, place, at_once=True):
+                    yield live
             return
         while last is None or last.event.name not in RUN_ENDS:
             known = last
@@ -204,25 +165,56 @@ class Followers:
             elif last.id.attempt > _passed(run):
                 return
 
-    async def _untold(self, run: RunRecord, place: Orderly) -> list[LiveEvent]:
+    async def _logged(self, run_id: str, after: EventId | None = None) -> Subscription | None:
+        with suppress(Unavailable):
+            return await self._bus.subscribe(run_id, after)
+        return None
+
+    async def _untold(self, run: RunRecord, place: Orderly) -> list[LiveEvent] | None:
         """Return what the rows of a run at rest say and its log does not: the last events of it were lost.
 
-        If the log does not reach back to the run's beginning, that is the rest alone.
+        None: look again. The log has more, and the place goes on there; or what was told may yet come.
         """
-        logged = [] if (log := await self._bus.subscribe(run.id)) is None else await _all_of(log)
-        if any(_tells_rest(live, run) for live in logged):
+        try:
+            log = await self._bus.subscribe(run.id)
+        except Unavailable:
+            if self._may_yet_come(place):
+                return None
+            log = None
+        logged = [] if log is None or place.follows_rows else await _all_of(log)
+        heard = logged[: place.heard_up_to(logged)]
+        if len(heard) < len(logged):
+            if (more := await self._logged(run.id, heard[-1].id if heard else None)) is not None:
+                place.go_on_in(more)
+            return None
+        if any(_tells_rest(live, run) for live in heard):
             return []
-        events = [told(run)]
+        return await self._of_rows(run, place, heard)
+
+    def _may_yet_come(self, place: Orderly) -> bool:
+        now = self._clock.now()
+        place.waits_since = now if place.waits_since is None else place.waits_since
+        return now - place.waits_since < AWAY_S
+
+    async def _of_rows(self, run: RunRecord, place: Orderly, logged: Sequence[LiveEvent]) -> list[LiveEvent] | None:
+        """Return what rows say beyond what is logged; of a run without a log, the ends that the place misses."""
+        try:
+            of = (run.project, run.thread_id, run.id)
+            snapshot = await self._store.read(lambda connection: _snapshot(connection, *of))
+        except NotFound:  # deleted just now
+            return [LiveEvent(EventId(run.attempt, 0), told(run))]
+        if (snapshot.run.status, snapshot.run.attempt) != (run.status, run.attempt):
+            return None
+        *parts, rest = snapshot.events
+        begun = {about(live.event) for live in logged}
+        ended = {about(live.event) for live in logged if live.event.name in ENDS}
         if logged:
-            with suppress(NotFound):  # deleted just now
-                of = (run.project, run.thread_id, run.id)
-                events = (await self._store.read(lambda connection: _snapshot(connection, *of))).events
-        begun = {_about(live.event) for live in logged}
-        ended = {_about(live.event) for live in logged if live.event.name in ENDS}
-        lost = [each for each in events[:-1] if _about(each) not in (ended if each.name in ENDS else begun)]
+            lost = [each for each in parts if about(each) not in (ended if each.name in ENDS else begun)]
+        else:
+            lost = [each for each in parts if place.misses(each)]
         heard = place.heard_of(logged)
         untold = [part for each in lost for part in (*_unsaid(each, heard), each)]
-        return [LiveEvent(EventId(run.attempt, 0), each) for each in (*untold, events[-1])]
+        return [LiveEvent(EventId(run.attempt, 0), each) for each in (*untold, rest)]
 
     async def wait(self, project: str, thread_id: str, run_id: str, timeout_s: float) -> RunRecord:
         """Return the run once it rests, or as it is when the time is up. Raises NotFound."""
@@ -261,7 +253,7 @@ def _unsaid(end: Event, heard: Sequence[Event]) -> list[Event]:
     if not end.name.startswith("thread.message."):
         return []
     message = json.loads(end.data)
-    if not heard or _about(heard[0]) != message["id"]:
+    if not heard or about(heard[0]) != message["id"]:
         return []
     said: dict[int, str] = {}
     for delta in (json.loads(each.data)["delta"] for each in heard if each.name == "thread.message.delta"):

@@ -9,8 +9,8 @@ from understudy.bus.base import Bus, Subscription
 from understudy.engine import creation
 from understudy.engine.assemble import with_calls
 from understudy.engine.endings import Change, end
-from understudy.engine.follow import Orderly
 from understudy.engine.limits import Backlog, refuse_beyond
+from understudy.engine.orderly import Orderly
 from understudy.engine.retries import ALWAYS, Once
 from understudy.engine.sweeper import QUEUE_PATIENCE_S
 from understudy.engine.transitions import LEGAL, end_step, move

@@ -1,0 +1,100 @@
+"""A place in a run's events that gives out one legal sequence, whoever tells what, and when."""
+
+from collections.abc import Sequence
+
+from understudy.bus.base import EventId, LiveEvent, Subscription
+from understudy.protocol.events import ENDS, PAUSE, Event
+
+_BEFORE_A_PAUSE = (PAUSE, ".created", ".delta")
+_ID = '{"id":"'
+
+
+class Orderly:
+    """A place in a run's events that leaves out what comes too late.
+
+    A worker that was cut off tells what it had said when it is back, and others have gone on. Events of an attempt
+    older than one already seen are left out, and those of an object after its end.
+    """
+
+    def __init__(
+        self,
+        place: Subscription,
+        *,
+        after: EventId | None = None,
+        passed: int = -1,
+        finished: frozenset[str] | None = None,
+        unfinished: frozenset[str] = frozenset(),
+    ) -> None:
+        """`after`: what the place comes after. `passed`: the last attempt whose pause lies back; what led to it may be
+        told late, amid what comes after. `finished`, `unfinished`: objects that rows have told of, if rows have.
+        """
+        self._place = place
+        self._passed = passed
+        self._attempt = 0 if after is None else after.attempt
+        self._last = after
+        self.follows_rows = finished is not None
+        self._known = (finished or frozenset()) | unfinished
+        self._open = set(unfinished)
+        self._ended = set(finished or ())
+        self._heard: tuple[EventId, EventId] | None = None
+        self.waits_since: float | None = None
+        """Since when the run rests and the bus, which might tell it, is away."""
+
+    async def next(self, timeout_s: float) -> LiveEvent | None:
+        """Return the next event that says something, or None if none came in time."""
+        while (live := await self._place.next(timeout_s)) is not None:
+            self._last = live.id
+            if live.id.attempt < self._attempt or (of := about(live.event)) in self._ended:
+                continue
+            if live.id.attempt <= self._passed and live.event.name.endswith(_BEFORE_A_PAUSE):
+                continue
+            self._attempt = live.id.attempt
+            self._note(of, live)
+            return live
+        return None
+
+    def go_on_in(self, place: Subscription) -> None:
+        """Go on in another place, which comes just after what was heard in this one."""
+        self._place = place
+
+    def _note(self, of: str, live: LiveEvent) -> None:
+        name = live.event.name
+        if name.endswith(".created"):
+            self._open.add(of)
+            self._heard = (live.id, live.id) if name == "thread.message.created" else self._heard
+        elif name == "thread.message.delta":
+            self._heard = self._heard and (self._heard[0], live.id)
+        elif name in ENDS:
+            self._heard = None
+            self._open.discard(of)
+            if of:
+                self._ended.add(of)
+
+    # --- what it has heard -------------------------------------------------------------------------------------------
+
+    def heard_up_to(self, logged: Sequence[LiveEvent]) -> int:
+        """Return how many of a log's events lie before this place."""
+        if self._last is not None:
+            return sum(live.id.n <= self._last.n for live in logged)
+        before = [at for at, live in enumerate(logged, 1) if live.id.attempt <= self._passed]
+        pauses = [at for at in before if logged[at - 1].event.name == PAUSE]
+        return max(pauses or before, default=0)
+
+    def heard_of(self, logged: Sequence[LiveEvent]) -> list[Event]:
+        """Return, out of a log, what has been heard of the message that is being written: from its beginning on."""
+        if self._heard is None:
+            return []
+        first, last = self._heard
+        return [live.event for live in logged if first <= live.id <= last]
+
+    def misses(self, end: Event) -> bool:
+        """Tell whether the end of an object was not heard, which was begun here, or of which no row told before."""
+        of = about(end)
+        new = self.follows_rows and of not in self._known
+        return end.name in ENDS and of not in self._ended and (new or of in self._open)
+
+
+def about(told_event: Event) -> str:
+    """Return the id of an event's object: its JSON begins with it. Read off, since this is done for every delta."""
+    data = told_event.data
+    return data[len(_ID) : data.find('"', len(_ID))] if data.startswith(_ID) else ""
