@@ -1,12 +1,16 @@
 """A worker that is cut off from NATS, for a moment or for long: who follows its run misses nothing."""
 
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.chaos.checker import illegal
 from tests.harness.cable import Cable
+from tests.harness.nats import Nats
+from tests.harness.postgres import Postgres
 from tests.harness.replies import Reply
 from tests.harness.scaled import Cluster
 from tests.harness.upstream import Upstream
@@ -35,18 +39,18 @@ def words(talk_s: float) -> str:
     return " ".join(f"word{number}" for number in range(int(talk_s / TOKEN_S)))
 
 
-def heard_over_a_cut(a: Wire, cable: Cable, cut_s: float) -> list[Event]:
-    """Follow a run to its end; the cable is cut amid its text for so long."""
+def heard_over(a: Wire, trouble_s: float, begin: Callable[[], None], end: Callable[[], None]) -> list[Event]:
+    """Follow a run to its end; some trouble begins amid its text, and ends so much later."""
     heard: list[Event] = []
-    mending = threading.Timer(cut_s, cable.mend)
+    ending = threading.Timer(trouble_s, end)
     body = {"assistant_id": a.assistant()["id"], "stream": True}
     with a.open_stream("POST", f"/threads/{a.thread('count')['id']}/runs", body) as stream:
         for event in stream:
             heard.append(event)
             if len(heard) == 10:
-                cable.cut()
-                mending.start()
-    mending.cancel()
+                begin()
+                ending.start()
+    ending.cancel()
     return heard
 
 
@@ -65,7 +69,7 @@ def whole_text(events: list[Event]) -> str:
 def test_a_run_that_goes_on_after_the_cut(a: Wire, cable: Cable, upstream: Upstream, cut_s: float) -> None:
     said = words(cut_s + 4)
     upstream.script(Reply(said, delay_s=TOKEN_S))
-    events = heard_over_a_cut(a, cable, cut_s)
+    events = heard_over(a, cut_s, cable.cut, cable.mend)
     assert whole_text(events) == said
     assert whole_text(a.follow(events[0].data)) == said
 
@@ -75,7 +79,37 @@ def test_a_run_that_ends_during_the_cut(a: Wire, cable: Cable, upstream: Upstrea
     said = words(4)
     upstream.script(Reply(said, delay_s=TOKEN_S))
     began = time.monotonic()
-    events = heard_over_a_cut(a, cable, LONG_S)
+    events = heard_over(a, LONG_S, cable.cut, cable.mend)
     assert time.monotonic() - began < 4 + 2 * LOOK_S + 2, "the rows tell what NATS does not"
     assert whole_text(events) == said
     assert whole_text(a.follow(events[0].data)) == said
+
+
+@pytest.fixture
+def nats() -> Iterator[Nats]:
+    nats = Nats().start()
+    yield nats
+    nats.close()
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("trouble", ["it hangs", "it is killed"])
+@pytest.mark.parametrize("trouble_s", [4.5, pytest.param(9.0, marks=pytest.mark.slow)])  # the outage itself
+def test_nats_is_away_as_a_run_ends(
+    postgres_server: Postgres, nats: Nats, upstream: Upstream, tmp_path: Path, trouble: str, trouble_s: float
+) -> None:
+    def begin() -> None:
+        nats.signal(signal.SIGSTOP) if trouble == "it hangs" else nats.kill()
+
+    def end() -> None:
+        nats.signal(signal.SIGCONT) if trouble == "it hangs" else nats.start()
+
+    cluster = Cluster(postgres_server, nats, tmp_path, upstream.url)
+    a = cluster.server(worker=True).wire()
+    said = words(2)
+    upstream.script(Reply(said, delay_s=TOKEN_S))
+    try:
+        assert whole_text(heard_over(a, trouble_s, begin, end)) == said
+    finally:
+        cluster.close()
+    assert all("Traceback" not in process.stderr for process in cluster.processes)
