@@ -124,6 +124,19 @@ async def test_a_stop_while_an_answers_end_is_written_leaves_one_answer(house: H
     assert len(house.model.requests) == 1
 
 
+async def test_a_stop_while_a_run_is_claimed_hands_it_back(house: House, busy: Busy) -> None:
+    started = await house.start()
+    busy.hold(late=True)
+    worker = house.work()
+    await busy.has_waiting(1)
+    await stopped(worker, busy)
+    run = await house.run(started.run.id)
+    assert (run.status, run.tries) == ("in_progress", 0)
+    house.model.turns = [say("Hello there")]
+    await house.worker("next")._work(run.id)
+    assert names(await house.events(started)) == HAPPY_PATH
+
+
 async def test_a_stop_while_a_call_is_written_leaves_one_narration(house: House, busy: Busy) -> None:
     gate = asyncio.Event()
     worker = house.work()

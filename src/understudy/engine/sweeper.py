@@ -1,5 +1,6 @@
 """Looks after runs that nobody looks after: past their time, or held by nobody. Runs on every server."""
 
+import asyncio
 import logging
 
 from understudy.bus.base import Bus
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 0.5
 """A dead worker's runs wait for their lease (8 s) and for this: together well below ten seconds."""
+AT_ONCE = 20
+"""Runs that are enqueued together: a bus that is away lets each wait for a moment."""
 FORGET_EVERY_S = 30.0
 QUEUE_PATIENCE_S = 30.0
 """How long a queued run's job may stay unclaimed before it is enqueued again."""
@@ -36,13 +39,16 @@ class Sweeper:
     async def sweep(self) -> None:
         """Look once."""
         now = self._clock.now()
+        left = []
         for run in await self._store.read(lambda connection: runs.needing_care(connection, now)):
             if run.status == "cancelling":
                 await self._end(run, "cancelled")
             elif run.expires_at is not None and run.expires_at <= now:
                 await self._expire(run, now)
             else:
-                await self._enqueue(run, now)
+                left.append(run)
+        for batch in (left[start : start + AT_ONCE] for start in range(0, len(left), AT_ONCE)):
+            await asyncio.gather(*(self._enqueue(run, now) for run in batch))
         if now >= self._forget_at:
             self._forget_at = now + FORGET_EVERY_S
             await self._store.write(lambda connection: posts.forget(connection, now))

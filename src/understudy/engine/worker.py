@@ -90,19 +90,30 @@ class Worker:
         """Work on a run; one that was offered hears by `taken` whether it is ours."""
         logs.tag(run_id=run_id)
         async with self._bus.signalled(run_id) as signal:  # first listen, then claim: no signal falls in between
-            if taken is None:
-                change = await self._own(run_id)
-            else:
-                change = await self._store.write(lambda connection: self._claim(connection, run_id))
-                taken.set_result(change is not None)
-            await self._bus.taken(run_id)
-            if change is None:
-                return
-            run = change.run
-            logs.tag(thread_id=run.thread_id)
-            await self._bus.publish(run.id, run.attempt, change.events)
-            if run.status == "in_progress":
+            beginning = asyncio.ensure_future(self._begin(run_id, taken))
+            try:
+                run = await asyncio.shield(beginning)
+                await self._bus.taken(run_id)
+            except asyncio.CancelledError:
+                with suppress(UnderstudyError):
+                    if (run := await beginning) is not None:
+                        await self._hand_back(run)
+                raise
+            if run is not None:
+                logs.tag(thread_id=run.thread_id)
                 await self._attend(run, signal)
+
+    async def _begin(self, run_id: str, taken: "asyncio.Future[bool] | None") -> RunRecord | None:
+        """Claim a run and tell so; return it if it is ours to work on."""
+        if taken is None:
+            change = await self._own(run_id)
+        else:
+            change = await self._store.write(lambda connection: self._claim(connection, run_id))
+            taken.set_result(change is not None)
+        if change is None:
+            return None
+        await self._bus.publish(run_id, change.run.attempt, change.events)
+        return change.run if change.run.status == "in_progress" else None
 
     async def _own(self, run_id: str) -> Change | None:
         """Claim a run, unless the worker that has its thread's session does so when it is asked."""
