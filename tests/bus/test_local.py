@@ -9,6 +9,7 @@ from tests.bus.bus_contract import CREATED, RUN, read, told
 from tests.contracts import contract
 
 from understudy.bus import local
+from understudy.bus.base import FellBehind
 from understudy.bus.local import LINGER_S, LocalBus
 from understudy.protocol.events import Event
 from understudy.testing import FakeClock
@@ -55,13 +56,16 @@ async def test_an_event_larger_than_the_bound_still_arrives(bus: LocalBus, monke
     assert [live.event for live in await read(place, 1)] == [large]
 
 
-async def test_who_fell_behind_goes_on_with_what_is_kept(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_fell_behind_what_is_kept_is_told_so(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "LOG_BYTES", 300 + 3 * local.EVENT_BYTES)
-    slow = await bus.subscribe_live(RUN)
+    slow, slower = await bus.subscribe_live(RUN), await bus.subscribe_live(RUN)
     events = [Event("thread.message.delta", f"{number:0100}") for number in range(10)]
-    for told_event in events:
-        await bus.publish(RUN, 1, [told_event])
-    assert [live.event for live in await read(slow, 3)] == events[-3:]
+    await bus.publish(RUN, 1, events[:3])
+    assert await slow.next(0)
+    await bus.publish(RUN, 1, events[3:4])
+    with pytest.raises(FellBehind):
+        await slower.next(0)
+    assert [live.event for live in await read(slow, 3)] == events[1:4]
 
 
 async def test_a_log_is_let_go_a_while_after_its_last_event() -> None:

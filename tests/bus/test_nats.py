@@ -20,7 +20,7 @@ from tests.harness.cable import Cable
 from tests.harness.nats import Nats
 
 from understudy.bus import nats, nats_log, nats_streams
-from understudy.bus.base import LiveEvent, Subscription
+from understudy.bus.base import FellBehind, LiveEvent, Subscription
 from understudy.bus.nats import NatsBus
 from understudy.errors import ConfigurationError
 from understudy.protocol.events import Event
@@ -311,6 +311,32 @@ async def test_who_follows_from_now_on_while_nats_hangs_hears_nothing_of_before(
         await bus.publish(RUN, 2, [told(2)])
         await bus.publish(RUN, 2, [told(3)])
         assert await numbers(place, 2) == [2, 3]
+
+
+async def test_who_reads_slowly_has_little_lying_ready_and_misses_nothing(
+    bus: NatsBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_log, "READY_MOST", 10)
+    slow = await bus.subscribe_live(RUN)
+    events = [CREATED, *map(told, range(50))]
+    for each in events:
+        await bus.publish(RUN, 1, [each])
+    await nats.reached(bus._client)
+    assert isinstance(slow, nats_log.Follower)
+    assert len(slow.ready) == 10
+    assert [live.event for live in await read_all(slow, 51)] == events
+
+
+async def test_who_fell_behind_what_is_kept_is_told_so(bus: NatsBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_log, "READY_MOST", 10)
+    monkeypatch.setattr(nats, "LOG_BYTES", 1000)
+    slow = await bus.subscribe_live(RUN)
+    bus._sizes = nats_log.Sizes(1000)
+    for each in [CREATED, *map(told, range(100))]:
+        await bus.publish(RUN, 1, [each])
+    assert all([await slow.next(SOON_S) for _ in range(10)])
+    with pytest.raises(FellBehind):
+        await slow.next(SOON_S)
 
 
 async def test_where_there_is_no_stream_nothing_passes_for_an_empty_one(bus: NatsBus) -> None:

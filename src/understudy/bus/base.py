@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from understudy.errors import Unavailable
 from understudy.protocol.events import Event
 
 Work = Literal["runs", "files"]
@@ -41,11 +42,21 @@ class LiveEvent:
     event: Event
 
 
+class FellBehind(Unavailable):
+    """A follower read so slowly that what it has not read is no longer logged."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This stream was read too slowly: events that it had not come to are no longer kept. Retrieve the run, "
+            "or follow it from its beginning at GET /v1/threads/{thread_id}/runs/{run_id}/events."
+        )
+
+
 class Subscription(Protocol):
     """A follower's place in a run's events."""
 
     async def next(self, timeout_s: float) -> LiveEvent | None:
-        """Return the next event, or None if none came in time."""
+        """Return the next event, or None if none came in time. Raises FellBehind."""
         ...
 
 

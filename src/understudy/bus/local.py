@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 from weakref import WeakSet, WeakValueDictionary
 
-from understudy.bus.base import EventId, LiveEvent, Subscription, Work
+from understudy.bus.base import EventId, FellBehind, LiveEvent, Subscription, Work
 from understudy.bus.signals import Listeners
 from understudy.ids import Clock, SystemClock
 from understudy.protocol.events import BEGINNINGS, Event
@@ -87,8 +87,10 @@ class _Follower:
         return self.log.events[at]
 
     def _at(self) -> int:
-        """The index of the next event; a follower that fell too far behind goes on with what is kept."""
-        return max(self.place - self.log.dropped, 0)
+        """The index of the next event."""
+        if self.place < self.log.dropped:
+            raise FellBehind
+        return self.place - self.log.dropped
 
 
 class _Jobs:

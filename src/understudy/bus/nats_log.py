@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
-from understudy.bus.base import EventId, LiveEvent
+from understudy.bus.base import EventId, FellBehind, LiveEvent
 from understudy.protocol.events import Event
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ what it was sent (`nats_streams.DUPLICATES_S`), so that nothing sent again is st
 UNSENT_BYTES = 32 * 1024 * 1024
 _HEAD_ROOM = 4096
 _RUNS_COUNTED = 5000
+READY_MOST = 5000
+"""Events that lie ready for a client that reads slowly; the rest stays in the stream."""
 
 
 def encoded(attempt: int, events: Sequence[Event], max_bytes: int) -> Iterator[tuple[bytes, int]]:
@@ -304,6 +306,8 @@ class Follower:
     """Whether `last` is where it begins: else that is just before the first message that it hears."""
     _heard_of: int = 0
     """The newest place that was heard of: beyond `last` while there is something to fetch."""
+    _next: int = 0
+    """The place that comes after `last`, where that is known and was too much to take in."""
     _seen_generation: int = 0
 
     def __post_init__(self) -> None:
@@ -339,9 +343,11 @@ class Follower:
         if stored.sequence <= self.last:
             return
         self._heard_of = max(self._heard_of, stored.sequence)
-        if before is None or before <= self.last:  # else it is fetched, with what was missed, in order
+        if before is None or (before <= self.last and len(self.ready) < READY_MOST):
             self.last = stored.sequence
             self.ready.extend(decoded(stored.sequence, stored.content))
+        elif before <= self.last:  # it is fetched when there is room, and what was missed before it, in order
+            self._next = stored.sequence
         self.woken.set()  # also by what holds no event: the log is let go
 
     def end(self) -> None:
@@ -362,6 +368,9 @@ class Follower:
             except (NatsError, OSError, TimeoutError):
                 return  # tried again at the next look
             self._seen_generation = generation
+            if self._next and [stored.sequence for stored in missed][:1] != [self._next]:
+                raise FellBehind
+            self._next = 0
             if not missed:
                 return
             for stored in missed:
