@@ -243,6 +243,25 @@ async def test_a_bus_that_is_away_as_a_run_ends_is_waited_for(
     assert looks == (3 if comes_back else 5)
 
 
+@pytest.mark.parametrize("lost", ["thread.run.step.completed", "thread.message.completed"])
+async def test_an_objects_end_that_was_lost_is_told_before_its_runs(
+    house: House, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """Its server died before it could tell, say: that outputs came in, or what had no room in a message."""
+    publish = house.bus.publish
+
+    async def publish_some(run_id: str, attempt: int, events: Any) -> list[EventId]:
+        return await publish(run_id, attempt, [each for each in events if each.name != lost])
+
+    monkeypatch.setattr(house.bus, "publish", publish_some)
+    house.model.turns = [say("Hello.")]
+    house.work()
+    started = await house.start()
+    for events in (await house.events(started), await replay(house, started)):
+        assert sorted(names(events)) == sorted(HAPPY_PATH)
+        assert names(events)[-1] == "thread.run.completed"
+
+
 async def test_a_pause_that_somebody_answered_meanwhile_is_looked_at_again(
     house: House, late: tuple[Late, Started]
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from understudy.bus.base import Bus, EventId, LiveEvent, Subscription
+from understudy.bus.base import Bus, EventId, FellBehind, LiveEvent, Subscription
 from understudy.engine.orderly import Orderly, about
 from understudy.engine.transitions import told
 from understudy.errors import NotFound, Unavailable
@@ -82,27 +82,30 @@ class Followers:
         """
         place = place if isinstance(place, Orderly) else Orderly(place)
         look_s = 0 if at_once else LOOK_EVERY_S
-        while True:
+        is_over = False
+        while not is_over:
             live = await place.next(0 if self._closed else look_s)
             look_s = LOOK_EVERY_S
             if live is None:
-                if self._closed:
-                    raise Unavailable(STOPPING)
-                run = await self._store.read(lambda connection: runs.find(connection, run_id))
-                if run is None:
-                    return
-                if run.status in RESTING and (live := await place.next(0)) is None:
-                    untold = await self._untold(run, place)
-                    for each in untold or ():
-                        yield each
-                    if untold is not None:
-                        return
-                if live is None:
-                    yield None
-                    continue
-            yield live
-            if live.event.name in STREAM_ENDS:
-                return
+                events, is_over = await self._look(run_id, place)
+            else:
+                events, is_over = await self._with_ends(live, run_id, place), live.event.name in STREAM_ENDS
+            for each in events:
+                yield each
+
+    async def _look(self, run_id: str, place: Orderly) -> tuple[Sequence[LiveEvent | None], bool]:
+        """Look at the row of a run of which nothing was heard for a while; return what to tell, and if that is all."""
+        if self._closed:
+            raise Unavailable(STOPPING)
+        run = await self._store.read(lambda connection: runs.find(connection, run_id))
+        if run is None:
+            return (), True
+        if run.status not in RESTING:
+            return (None,), False
+        if (live := await place.next(0)) is not None:
+            return await self._with_ends(live, run_id, place), live.event.name in STREAM_ENDS
+        untold = await self._untold(run, place)
+        return ((None,), False) if untold is None else (untold, True)
 
     async def replay(
         self, project: str, thread_id: str, run_id: str, after: EventId | None
@@ -143,15 +146,11 @@ class Followers:
 
     async def _replay_log(self, run: RunRecord, place: Orderly) -> AsyncGenerator[LiveEvent | None, None]:
         """Give out what is logged, then what comes; a pause that lies back in the log does not end the stream."""
-        last: LiveEvent | None = None
         if run.status in RESTING:
-            while logged := await place.next(0 if last and last.event.name in STREAM_ENDS else TELLING_S):
-                last = logged
-                yield logged
-            if last is None or not _tells_rest(last, run):
-                async for live in self.follow(run.id, place, at_once=True):
-                    yield live
+            async for live in self._replay_to_rest(run, place):
+                yield live
             return
+        last: LiveEvent | None = None
         while last is None or last.event.name not in RUN_ENDS:
             known = last
             async for live in self.follow(run.id, place):
@@ -165,9 +164,35 @@ class Followers:
             elif last.id.attempt > _passed(run):
                 return
 
+    async def _replay_to_rest(self, run: RunRecord, place: Orderly) -> AsyncGenerator[LiveEvent | None, None]:
+        last: LiveEvent | None = None
+        while logged := await place.next(0 if last and last.event.name in STREAM_ENDS else TELLING_S):
+            last = logged
+            for each in await self._with_ends(logged, run.id, place):
+                yield each
+        if last is None or not _tells_rest(last, run):
+            async for live in self.follow(run.id, place, at_once=True):
+                yield live
+
     async def _logged(self, run_id: str, after: EventId | None = None) -> Subscription | None:
         with suppress(Unavailable):
             return await self._bus.subscribe(run_id, after)
+        return None
+
+    async def _with_ends(self, live: LiveEvent, run_id: str, place: Orderly) -> list[LiveEvent]:
+        """Return an event; before a run's end, the ends of what is open: a server may have died before it told them."""
+        if live.event.name not in RUN_ENDS or not place.has_open:
+            return [live]
+        run = await self._store.read(lambda connection: runs.find(connection, run_id))
+        rows = None if run is None else await self._rows(run)
+        ends = [] if rows is None else [each for each in rows.events if place.misses(each)]
+        return [*(LiveEvent(EventId(live.id.attempt, 0), each) for each in ends), live]
+
+    async def _rows(self, run: RunRecord) -> Snapshot | None:
+        """Return what the rows say of a run; None if it was deleted just now."""
+        with suppress(NotFound):
+            of = (run.project, run.thread_id, run.id)
+            return await self._store.read(lambda connection: _snapshot(connection, *of))
         return None
 
     async def _untold(self, run: RunRecord, place: Orderly) -> list[LiveEvent] | None:
@@ -198,14 +223,12 @@ class Followers:
 
     async def _of_rows(self, run: RunRecord, place: Orderly, logged: Sequence[LiveEvent]) -> list[LiveEvent] | None:
         """Return what rows say beyond what is logged; of a run without a log, the ends that the place misses."""
-        try:
-            of = (run.project, run.thread_id, run.id)
-            snapshot = await self._store.read(lambda connection: _snapshot(connection, *of))
-        except NotFound:  # deleted just now
+        rows = await self._rows(run)
+        if rows is None:
             return [LiveEvent(EventId(run.attempt, 0), told(run))]
-        if (snapshot.run.status, snapshot.run.attempt) != (run.status, run.attempt):
+        if (rows.run.status, rows.run.attempt) != (run.status, run.attempt):
             return None
-        *parts, rest = snapshot.events
+        *parts, rest = rows.events
         begun = {about(live.event) for live in logged}
         ended = {about(live.event) for live in logged if live.event.name in ENDS}
         if logged:
@@ -230,7 +253,7 @@ class Followers:
             left = until - self._clock.now()
             if run.status in RESTING or left <= 0 or not self._hold_polls:
                 return run
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, FellBehind):
                 async with asyncio.timeout(min(left, LOOK_EVERY_S)):
                     await _until_rest(place)
 

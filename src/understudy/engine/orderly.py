@@ -6,6 +6,7 @@ from understudy.bus.base import EventId, LiveEvent, Subscription
 from understudy.protocol.events import ENDS, PAUSE, Event
 
 _BEFORE_A_PAUSE = (PAUSE, ".created", ".delta")
+_PARTS = ("thread.message.", "thread.run.step.")
 _ID = '{"id":"'
 
 
@@ -60,7 +61,7 @@ class Orderly:
     def _note(self, of: str, live: LiveEvent) -> None:
         name = live.event.name
         if name.endswith(".created"):
-            self._open.add(of)
+            self._open |= {of} if name.startswith(_PARTS) else set()
             self._heard = (live.id, live.id) if name == "thread.message.created" else self._heard
         elif name == "thread.message.delta":
             self._heard = self._heard and (self._heard[0], live.id)
@@ -86,6 +87,11 @@ class Orderly:
             return []
         first, last = self._heard
         return [live.event for live in logged if first <= live.id <= last]
+
+    @property
+    def has_open(self) -> bool:
+        """Whether a message or a step was begun whose end was not heard."""
+        return bool(self._open)
 
     def misses(self, end: Event) -> bool:
         """Tell whether the end of an object was not heard, which was begun here, or of which no row told before."""
