@@ -12,6 +12,7 @@ THREAD_RUNS = "/v1/threads/runs"
 MESSAGES = "/v1/threads/thread_x/messages"
 RUNS = "/v1/threads/thread_x/runs"
 SUBMIT = "/v1/threads/thread_x/runs/run_x/submit_tool_outputs"
+STORES = "/v1/vector_stores"
 
 NAMED: Any = {"type": "function", "function": {"name": "f"}}
 
@@ -116,6 +117,24 @@ TABLE: list[tuple[str, Any, tuple[str, str | None, str | None]]] = [
         RUNS,
         run(additional_messages=[message(), message(content=[{"type": "text", "text": None}])]),
         wrong_type("additional_messages[1].content[0].text", "a string", "null"),
+    ),
+    (ASSISTANTS, assistant(tools=[{"type": None}]), wrong_type("tools[0].type", "a string", "null")),
+    (STORES, {"chunking_strategy": {"type": 5}}, wrong_type("chunking_strategy.type", "a string", "an integer")),
+    (
+        ASSISTANTS,
+        assistant(response_format={"type": True}),
+        wrong_type("response_format.type", "a string", "a boolean"),
+    ),
+    (MESSAGES, message(content=[{"type": []}]), wrong_type("content[0].type", "a string", "an array")),
+    (
+        MESSAGES,
+        message(attachments=[{"tools": [{"type": {}}]}]),
+        wrong_type("attachments[0].tools[0].type", "a string", "an object"),
+    ),
+    (
+        f"{STORES}/vs_x/search",
+        {"query": "q", "filters": {"type": "and", "filters": [{"type": 0.5}]}},
+        wrong_type("filters.filters[0].type", "a string", "a decimal"),
     ),
     # unknown keys (row 23)
     (ASSISTANTS, assistant(colour="red"), unknown("colour")),

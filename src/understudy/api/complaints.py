@@ -100,10 +100,11 @@ def _not_listed(path: str, found: Found) -> Complaint:
 
 
 def _bad_tag(path: str, found: Found) -> Complaint:
-    context = found["ctx"]
-    return _bad_value(
-        f"{path}.type" if path else "type", context["tag"], context["expected_tags"].replace(", ", " or ")
-    )
+    where, context = f"{path}.type" if path else "type", found["ctx"]
+    got = found["input"]["type"]  # the tag of the context is Python's writing of it
+    if not isinstance(got, str):
+        return _wrong_type(where, "a string", got)
+    return _bad_value(where, got, context["expected_tags"].replace(", ", " or "))
 
 
 def _bad_value(path: str, got: str, expected: str) -> Complaint:
