@@ -82,6 +82,8 @@ TABLE: list[tuple[str, Any, tuple[str, str | None, str | None]]] = [
     (MESSAGES, message(attachments=[{"file_id": "f", "tools": [{}]}]), missing("attachments[0].tools[0].type")),
     (THREADS, {"messages": [message(), {"role": "user"}]}, missing("messages[1].content")),
     (RUNS, {}, missing("assistant_id")),
+    (RUNS, run(tool_choice={"type": "function"}), missing("tool_choice.function")),
+    (THREAD_RUNS, run(tool_choice={"type": "function", "function": {}}), missing("tool_choice.function.name")),
     (RUNS, run(truncation_strategy={}), missing("truncation_strategy.type")),
     (RUNS, run(additional_messages=[{"role": "user"}]), missing("additional_messages[0].content")),
     (THREAD_RUNS, run(thread={"messages": [{"content": "x"}]}), missing("thread.messages[0].role")),

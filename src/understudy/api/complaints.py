@@ -196,8 +196,9 @@ def _nul(path: str, _: Found) -> Complaint:
     return Complaint(f"{where}: it contains a null character (\\u0000).", path or None, "invalid_value")
 
 
-def _neither(_: str, found: Found) -> Complaint:
-    return _missing(found["ctx"]["under"], found)
+def _part_missing(path: str, found: Found) -> Complaint:
+    under = found["ctx"]["under"]
+    return _missing(f"{path}.{under}" if path else under, found)
 
 
 def _both(path: str, found: Found) -> Complaint:
@@ -230,7 +231,7 @@ _SENTENCES: dict[str, Callable[[str, Found], Complaint]] = {
     "too_short": _array("below"),
     "too_many_properties": _too_many_pairs,
     "key_too_long": _key_too_long,
-    "neither_given": _neither,
+    "part_missing": _part_missing,
     "both_given": _both,
     "json_invalid": _not_json,
     "null_character": _nul,
