@@ -104,6 +104,25 @@ async def test_an_id_that_is_not_known(client: AsyncClient, house: House, url: s
     assert (answer.status_code, answer.json()) == (404, {"error": error})
 
 
+async def test_messages_are_listed_by_their_run(client: AsyncClient, house: House) -> None:
+    house.model.turns = [say("Hello there.")]
+    started = await house.start("hi")
+    run = (await house.rest(started)).shown()
+    url = f"/v1/threads/{run.thread_id}/messages"
+
+    async def roles(run_id: str) -> list[str]:
+        listed = (await client.get(url, params={"run_id": run_id})).json()
+        return [message["role"] for message in listed["data"]]
+
+    assert await roles(run.id) == ["assistant"]
+    assert await roles("run_x") == []
+    assert await roles("") == ["assistant", "user"]
+    answer = await client.get(url, params={"run_id": "undefined"})
+    text = "Invalid 'run_id': 'undefined'. Expected an ID that begins with 'run'."
+    error = {"message": text, "type": "invalid_request_error", "param": "run_id", "code": "invalid_value"}
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
+
+
 async def test_an_empty_list(client: AsyncClient) -> None:
     listed = (await client.get("/v1/assistants")).json()
     assert listed == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
