@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
-from tests.engine.house import House
+from tests.engine.house import House, waiting_run
 
 ASSISTANTS = "/v1/assistants"
 THREADS = "/v1/threads"
@@ -264,6 +264,59 @@ async def test_a_wrong_body(
     message_text, param, code = expected
     error = {"message": message_text, "type": "invalid_request_error", "param": param, "code": code}
     assert (answer.status_code, answer.json()) == (400, {"error": error})
+
+
+LONG, CUT = "x" * 90_000, "x" * 200 + "…"
+NO_ID = f"Invalid '{{path}}': '{CUT}'. Expected an ID that begins with '{{prefix}}'."
+LONG_VALUES: list[tuple[str, Any, tuple[str, str, str]]] = [
+    (ASSISTANTS, assistant(tools=[{"type": LONG}]), bad_value("tools[0].type", CUT, TOOL_TYPES)),
+    (ASSISTANTS, assistant(reasoning_effort=LONG), bad_value("reasoning_effort", CUT, EFFORTS)),
+    (ASSISTANTS, {LONG: 1, "model": "m"}, unknown(CUT)),
+    (ASSISTANTS, assistant(metadata={LONG: 1}), wrong_type(f"metadata.{CUT}", "a string", "an integer")),
+    (
+        RUNS,
+        run(max_prompt_tokens=int("9" * 1000)),
+        number("max_prompt_tokens", "integer", "above", "<=", "2147483647", "9" * 200 + "…"),
+    ),
+    (
+        RUNS,
+        run(assistant_id=LONG),
+        (NO_ID.format(path="assistant_id", prefix="asst"), "assistant_id", "invalid_value"),
+    ),
+    (
+        THREADS,
+        {"messages": [message(attachments=[{"file_id": LONG}])]},
+        (
+            NO_ID.format(path="messages[0].attachments[0].file_id", prefix="file"),
+            "messages[0].attachments[0].file_id",
+            "invalid_value",
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("url", "body", "expected"), LONG_VALUES, ids=[row[2][2] for row in LONG_VALUES])
+async def test_what_is_long_is_not_repeated_whole(
+    client: AsyncClient, url: str, body: Any, expected: tuple[str, str, str]
+) -> None:
+    await test_a_wrong_body(client, url, body, expected)
+
+
+async def test_what_is_not_there_is_not_repeated_whole(client: AsyncClient, house: House) -> None:
+    run = (await waiting_run(house, get_weather={"city": "Seoul"})).run
+    file_id = f"file-{LONG}"
+    for url, body, text in [
+        (THREAD_RUNS, {"assistant_id": f"asst_{LONG}"}, f"No assistant found with id 'asst_{LONG[:195]}…'."),
+        (THREADS, {"messages": [message(attachments=[{"file_id": file_id}])]}, f"File ids ['{file_id[:200]}…'] were"),
+        (
+            f"/v1/threads/{run.thread_id}/runs/{run.id}/submit_tool_outputs",
+            {"tool_outputs": [{"tool_call_id": LONG, "output": ""}]},
+            f"got ['{CUT}']",
+        ),
+    ]:
+        answer = await client.post(url, json=body)
+        assert answer.status_code in (400, 404)
+        assert text in answer.json()["error"]["message"]
 
 
 QUERIES: list[tuple[str, tuple[str, str, str]]] = [

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from understudy.errors import quoted
+
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
@@ -111,7 +113,7 @@ def _bad_value(path: str, got: str, expected: str) -> Complaint:
     values = [value.strip() for part in expected.split(" or ") for value in part.split(", ")]
     joined = f"{', '.join(values[:-1])}{',' if len(values) > 2 else ''} and {values[-1]}" if values[1:] else values[0]
     supported = f"Supported values are: {joined}"
-    return Complaint(f"Invalid value: '{got}'. {supported}.", path, "invalid_value")
+    return Complaint(f"Invalid value: '{quoted(got)}'. {supported}.", path, "invalid_value")
 
 
 def _number(bound: str, sign: str, field: str) -> Callable[[str, Found], Complaint]:
@@ -121,7 +123,8 @@ def _number(bound: str, sign: str, field: str) -> Callable[[str, Found], Complai
         limit, got = found["ctx"][field], found["input"]
         kind, shown = ("decimal", f"{limit:g}") if isinstance(limit, float) else ("integer", str(limit))
         message = (
-            f"Invalid '{path}': {kind} {bound} {word} value. Expected a value {sign} {shown}, but got {got} instead."
+            f"Invalid '{path}': {kind} {bound} {word} value. "
+            f"Expected a value {sign} {shown}, but got {quoted(got)} instead."
         )
         return Complaint(message, path, f"{kind}_{bound}_{word[:3]}_value")
 
@@ -255,7 +258,7 @@ def _path(location: Sequence[str | int], body: object, *, absent: bool) -> str:
             continue
         if step == "[key]":
             continue
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
+        path += f"[{step}]" if isinstance(step, int) else f".{quoted(step)}" if path else quoted(step)
         here = here[step] if _is_there(here, step) else None  # type: ignore[index]
     return path
 

@@ -21,7 +21,7 @@ from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.retries import Refused
 from understudy.engine.service import RunService
-from understudy.errors import InvalidRequest
+from understudy.errors import InvalidRequest, quoted
 from understudy.ids import PREFIXES, Clock
 from understudy.inference.base import Routes
 from understudy.ingest.files import Files
@@ -184,7 +184,7 @@ async def included(request: Request) -> frozenset[str]:
     """Read `include[]`."""
     values = frozenset(listed(request, "include"))
     for value in sorted(values - {INCLUDE_RESULTS}):
-        message = f"Invalid value: '{value}'. Supported values are: '{INCLUDE_RESULTS}'."
+        message = f"Invalid value: '{quoted(value)}'. Supported values are: '{INCLUDE_RESULTS}'."
         raise InvalidRequest(message, param="include", code="invalid_value")
     return values
 
@@ -202,7 +202,7 @@ def checked_id(value: str, kind: str, param: str) -> str:
     prefix = PREFIXES[kind]
     _refuse_nul(value, param)
     if not value.startswith(prefix):
-        message = f"Invalid '{param}': '{value}'. Expected an ID that begins with '{prefix}'."
+        message = f"Invalid '{param}': '{quoted(value)}'. Expected an ID that begins with '{prefix}'."
         raise InvalidRequest(message, param=param, code="invalid_value")
     return value
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from understudy.engine import references
 from understudy.engine.passing_stores import OF_THREADS, plant
-from understudy.errors import InvalidRequest
+from understudy.errors import InvalidRequest, quoted
 from understudy.ids import new_id
 from understudy.protocol.messages import CreateMessage, Message, stored_content
 from understudy.protocol.runs import CreateRun, RunFields, TruncationParam, TruncationStrategy
@@ -190,5 +190,6 @@ def _refuse_unknown_choice(given: RunFields, tools: Sequence[Tool]) -> None:
     if (choice.type, choice.name) not in there:
         names = [name for _, name in there]
         raise InvalidRequest(
-            f"'tool_choice' names the tool '{choice.name}', but the run's tools are {names}.", param="tool_choice"
+            f"'tool_choice' names the tool '{quoted(choice.name)}', but the run's tools are {names}.",
+            param="tool_choice",
         )

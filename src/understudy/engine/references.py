@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from understudy.engine import passing_stores
-from understudy.errors import FilesNotFound, InvalidRequest
+from understudy.errors import FilesNotFound, InvalidRequest, quoted
 from understudy.ids import PREFIXES
 from understudy.protocol.files import FileObject
 from understudy.protocol.messages import Attachment, ContentPart, CreateMessage, ImageFilePart, ImageUrlPart
@@ -122,7 +122,7 @@ def _found(connection: Connection, project: str, places: Sequence[Place], now: f
 def _check_prefix(kind: str, path: str, given: str) -> None:
     prefix = PREFIXES[kind]
     if not given.startswith(prefix):
-        message = f"Invalid '{path}': '{given}'. Expected an ID that begins with '{prefix}'."
+        message = f"Invalid '{path}': '{quoted(given)}'. Expected an ID that begins with '{prefix}'."
         raise InvalidRequest(message, param=path, code="invalid_value")
 
 
