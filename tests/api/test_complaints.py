@@ -322,17 +322,28 @@ async def test_what_is_not_there_is_not_repeated_whole(client: AsyncClient, hous
 QUERIES: list[tuple[str, tuple[str, str, str]]] = [
     ("limit=101", number("limit", "integer", "above", "<=", "100", "101")),
     ("limit=0", number("limit", "integer", "below", ">=", "1", "0")),
+    (f"limit={'9' * 5000}", number("limit", "integer", "above", "<=", "100", "9" * 200 + "…")),
+    (f"limit=-{'9' * 5000}", number("limit", "integer", "below", ">=", "1", "-" + "9" * 199 + "…")),
     ("limit=ten", wrong_type("limit", "an integer", "a string")),
     ("order=sideways", bad_value("order", "sideways", "'asc' and 'desc'")),
 ]
 
 
-@pytest.mark.parametrize(("query", "expected"), QUERIES, ids=[row[0] for row in QUERIES])
+@pytest.mark.parametrize(("query", "expected"), QUERIES, ids=[row[0][:20] for row in QUERIES])
 async def test_a_wrong_query(client: AsyncClient, query: str, expected: tuple[str, str, str]) -> None:
     for url in (ASSISTANTS, MESSAGES, RUNS, f"{RUNS}/run_x/steps"):
         answer = await client.get(f"{url}?{query}")
         error = answer.json()["error"]
         assert (answer.status_code, error["message"], error["param"], error["code"]) == (400, *expected)
+
+
+@pytest.mark.parametrize("url", ["/v1/files?limit=", "/v1/usage?limit=", "/v1/usage?start_time="])
+@pytest.mark.parametrize(("sign", "side"), [("", "above_max"), ("-", "below_min")])
+async def test_a_number_of_thousands_of_digits(client: AsyncClient, url: str, sign: str, side: str) -> None:
+    answer = await client.get(f"{url}{sign}{'9' * 5000}")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, f"integer_{side}_value")
+    assert error["message"].endswith(f", but got {(sign + '9' * 200)[:200]}… instead.")
 
 
 @pytest.mark.parametrize("name", ["status[]", "status"])

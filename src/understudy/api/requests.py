@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import from_json
 from starlette.types import Scope
 
@@ -154,8 +154,20 @@ def body(model: type[M]) -> M:
     return declared
 
 
+_READABLE_DIGITS = 4300
+"""Of a longer number the validator says that it cannot be read, not that it is above a limit."""
+
+
+def _readable(given: object) -> object:
+    return given[:_READABLE_DIGITS] if isinstance(given, str) else given
+
+
+READABLE = BeforeValidator(_readable)
+"""For a number of the query. It stands behind the limits, or the document would not tell of them."""
+
+
 async def window(
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Annotated[int, Query(ge=1, le=100), READABLE] = 20,
     order: Order = "desc",
     after: str | None = None,
     before: str | None = None,
