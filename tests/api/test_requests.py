@@ -32,7 +32,7 @@ async def test_what_is_not_json_is_told(client: AsyncClient, content: bytes) -> 
 async def test_a_body_that_is_no_object_is_told(client: AsyncClient, content: bytes, noun: str) -> None:
     answer = await client.post("/v1/threads", content=content)
     assert answer.status_code == 400
-    assert answer.json()["error"]["message"] == f"Invalid type for '': expected an object, but got {noun} instead."
+    assert answer.json()["error"]["message"] == f"Invalid type for the body: expected an object, but got {noun} instead."
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def complaint(found: Found, body: object) -> Complaint:
 
 
 def _wrong_type(path: str, expected: str, got: object) -> Complaint:
-    message = f"Invalid type for '{path}': expected {expected}, but got {_noun(got)} instead."
+    where = f"'{path}'" if path else "the body"
+    message = f"Invalid type for {where}: expected {expected}, but got {_noun(got)} instead."
     return Complaint(message, path or None, "invalid_type")
 
 
