@@ -56,8 +56,19 @@ class Services:
 
 
 async def services(request: Request) -> Services:
-    """Return the server's services."""
+    """Return the server's services, to which no address with a null character leads. Raises InvalidRequest."""
+    if NUL in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        _refuse_nul(request)
     return services_of(request.scope)
+
+
+def _refuse_nul(request: Request) -> None:
+    """Tell of a null character as it is told of in bodies: PostgreSQL cannot even look for one."""
+    for param, value in [*request.path_params.items(), *request.query_params.multi_items()]:
+        if NUL in value or NUL in param:
+            where = quoted(param.replace(NUL, ""))
+            message = f"Invalid '{where}': it contains a null character (\\u0000)."
+            raise InvalidRequest(message, param=where, code="invalid_value")
 
 
 def services_of(scope: Scope) -> Services:
@@ -173,17 +184,10 @@ async def window(
     before: str | None = None,
 ) -> Window:
     """Read a list's page from the query. Empty cursors count as absent: some clients send them."""
-    for name, cursor in (("after", after), ("before", before)):
-        _refuse_nul(cursor or "", name)
     return Window(limit, order, after or None, before or None)
 
 
 WindowDep = Annotated[Window, Depends(window)]
-
-
-def _refuse_nul(value: str, param: str) -> None:
-    if NUL in value:
-        raise InvalidRequest(f"Invalid '{param}': it contains a null character.", param=param, code="invalid_value")
 
 
 def listed(request: Request, name: str) -> list[str]:
@@ -212,7 +216,6 @@ WithResultsDep = Annotated[bool, Depends(_with_results)]
 def checked_id(value: str, kind: str, param: str) -> str:
     """Refuse an id that cannot be one (behaviours.md, row 9): it tells the caller what they mixed up."""
     prefix = PREFIXES[kind]
-    _refuse_nul(value, param)
     if not value.startswith(prefix):
         message = f"Invalid '{param}': '{quoted(value)}'. Expected an ID that begins with '{prefix}'."
         raise InvalidRequest(message, param=param, code="invalid_value")
