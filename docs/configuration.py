@@ -4,6 +4,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from understudy import config, config_file
 from understudy.inference.dialect import Dialect
 
@@ -24,6 +26,7 @@ DEFAULTS = {
     "cache_dir": "`~/.cache/understudy`, or the platform's like",
     "sandbox_dir": "`sandbox` in the cache folder; `/var/cache/understudy/sandbox` for root with a closed home",
     "database_url": "`understudy.sqlite3` in the data folder",
+    "files_url": "`files` in the data folder",
 }
 
 ROUTES = """
@@ -104,8 +107,16 @@ def page() -> str:
 
 def _row(name: str) -> str:
     field, about = config.Settings.model_fields[name], config.about(name)
-    default = DEFAULTS.get(name) or (_toml(field.default) if field.default is not None else "not set")
+    default = _default(name, field)
     return f"| `{name}` | `{config.PREFIX}{name.upper()}` | {default} | {about.allowed} | {about.what} |\n"
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if name in DEFAULTS:
+        return DEFAULTS[name]
+    if field.default_factory is not None or field.is_required():
+        raise LookupError(f"the default of {name!r} depends on the machine: say in DEFAULTS what it is")
+    return _toml(field.default) if field.default is not None else "not set"
 
 
 def _toml(value: Any) -> str:

@@ -3,8 +3,11 @@
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from understudy.config import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -23,13 +26,29 @@ def test_the_readme_is_for_people_in_a_hurry() -> None:
     assert len(text("README.md").splitlines()) < 100
 
 
-def test_the_configuration_page_is_what_the_settings_say() -> None:
+def configuration_page() -> ModuleType:
     spec = importlib.util.spec_from_file_location("configuration_page", ROOT / "docs" / "configuration.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert text("docs/configuration.md") == module.page(), "run `make docs`"
+    return module
+
+
+def test_the_configuration_page_is_what_the_settings_say() -> None:
+    assert text("docs/configuration.md") == configuration_page().page(), "run `make docs`"
+
+
+def test_every_default_is_told_in_words() -> None:
+    assert "Undefined" not in text("docs/configuration.md")
+    page = configuration_page()
+    made = {name for name, field in Settings.model_fields.items() if field.default_factory is not None}
+    assert made == set(page.DEFAULTS) - {"sandbox_dir"}
+    for name in made:
+        words = page.DEFAULTS.pop(name)
+        with pytest.raises(LookupError, match=name):
+            page.page()
+        page.DEFAULTS[name] = words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -21,6 +21,15 @@ UnderstudyError
 from collections.abc import Sequence
 from typing import Literal
 
+MAX_QUOTED = 200
+"""Characters of what a caller sent that an error repeats: a value may have megabytes."""
+
+
+def quoted(value: object) -> str:
+    """Return what a caller sent as an error repeats it."""
+    text = str(value)
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
+
 
 class UnderstudyError(Exception):
     """Root of every error raised on purpose."""
@@ -48,7 +57,7 @@ class NotFound(ApiError):
     status = 404
 
     def __init__(self, noun: str, object_id: str) -> None:
-        super().__init__(f"No {noun} found with id '{object_id}'.")
+        super().__init__(f"No {noun} found with id '{quoted(object_id)}'.")
 
 
 class NoSuchFile(ApiError):
@@ -57,7 +66,7 @@ class NoSuchFile(ApiError):
     status = 404
 
     def __init__(self, file_id: str) -> None:
-        super().__init__(f"No such File object: {file_id}", param="id")
+        super().__init__(f"No such File object: {quoted(file_id)}", param="id")
 
 
 class NotInStore(ApiError):
@@ -66,7 +75,7 @@ class NotInStore(ApiError):
     status = 404
 
     def __init__(self, noun: str, object_id: str, store_id: str) -> None:
-        super().__init__(f"No {noun} found with id '{object_id}' in vector store '{store_id}'.")
+        super().__init__(f"No {noun} found with id '{quoted(object_id)}' in vector store '{quoted(store_id)}'.")
 
 
 class FilesNotFound(ApiError):
@@ -75,7 +84,7 @@ class FilesNotFound(ApiError):
     status = 404
 
     def __init__(self, file_ids: Sequence[str]) -> None:
-        super().__init__(f"File ids {list(file_ids)} were not found.", param="file_ids")
+        super().__init__(f"File ids {[quoted(file_id) for file_id in file_ids]} were not found.", param="file_ids")
 
 
 class TooLarge(ApiError):
@@ -96,7 +105,7 @@ class ModelNotFound(ApiError):
     status = 404
 
     def __init__(self, model: str) -> None:
-        super().__init__(f"The model '{model}' does not exist", param="model", code="model_not_found")
+        super().__init__(f"The model '{quoted(model)}' does not exist", param="model", code="model_not_found")
 
 
 class Unauthorized(ApiError):

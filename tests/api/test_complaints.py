@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
-from tests.engine.house import House
+from tests.engine.house import House, waiting_run
 
 ASSISTANTS = "/v1/assistants"
 THREADS = "/v1/threads"
@@ -12,6 +12,7 @@ THREAD_RUNS = "/v1/threads/runs"
 MESSAGES = "/v1/threads/thread_x/messages"
 RUNS = "/v1/threads/thread_x/runs"
 SUBMIT = "/v1/threads/thread_x/runs/run_x/submit_tool_outputs"
+STORES = "/v1/vector_stores"
 
 NAMED: Any = {"type": "function", "function": {"name": "f"}}
 
@@ -81,6 +82,8 @@ TABLE: list[tuple[str, Any, tuple[str, str | None, str | None]]] = [
     (MESSAGES, message(attachments=[{"file_id": "f", "tools": [{}]}]), missing("attachments[0].tools[0].type")),
     (THREADS, {"messages": [message(), {"role": "user"}]}, missing("messages[1].content")),
     (RUNS, {}, missing("assistant_id")),
+    (RUNS, run(tool_choice={"type": "function"}), missing("tool_choice.function")),
+    (THREAD_RUNS, run(tool_choice={"type": "function", "function": {}}), missing("tool_choice.function.name")),
     (RUNS, run(truncation_strategy={}), missing("truncation_strategy.type")),
     (RUNS, run(additional_messages=[{"role": "user"}]), missing("additional_messages[0].content")),
     (THREAD_RUNS, run(thread={"messages": [{"content": "x"}]}), missing("thread.messages[0].role")),
@@ -116,6 +119,24 @@ TABLE: list[tuple[str, Any, tuple[str, str | None, str | None]]] = [
         RUNS,
         run(additional_messages=[message(), message(content=[{"type": "text", "text": None}])]),
         wrong_type("additional_messages[1].content[0].text", "a string", "null"),
+    ),
+    (ASSISTANTS, assistant(tools=[{"type": None}]), wrong_type("tools[0].type", "a string", "null")),
+    (STORES, {"chunking_strategy": {"type": 5}}, wrong_type("chunking_strategy.type", "a string", "an integer")),
+    (
+        ASSISTANTS,
+        assistant(response_format={"type": True}),
+        wrong_type("response_format.type", "a string", "a boolean"),
+    ),
+    (MESSAGES, message(content=[{"type": []}]), wrong_type("content[0].type", "a string", "an array")),
+    (
+        MESSAGES,
+        message(attachments=[{"tools": [{"type": {}}]}]),
+        wrong_type("attachments[0].tools[0].type", "a string", "an object"),
+    ),
+    (
+        f"{STORES}/vs_x/search",
+        {"query": "q", "filters": {"type": "and", "filters": [{"type": 0.5}]}},
+        wrong_type("filters.filters[0].type", "a string", "a decimal"),
     ),
     # unknown keys (row 23)
     (ASSISTANTS, assistant(colour="red"), unknown("colour")),
@@ -245,20 +266,84 @@ async def test_a_wrong_body(
     assert (answer.status_code, answer.json()) == (400, {"error": error})
 
 
+LONG, CUT = "x" * 90_000, "x" * 200 + "…"
+NO_ID = f"Invalid '{{path}}': '{CUT}'. Expected an ID that begins with '{{prefix}}'."
+LONG_VALUES: list[tuple[str, Any, tuple[str, str, str]]] = [
+    (ASSISTANTS, assistant(tools=[{"type": LONG}]), bad_value("tools[0].type", CUT, TOOL_TYPES)),
+    (ASSISTANTS, assistant(reasoning_effort=LONG), bad_value("reasoning_effort", CUT, EFFORTS)),
+    (ASSISTANTS, {LONG: 1, "model": "m"}, unknown(CUT)),
+    (ASSISTANTS, assistant(metadata={LONG: 1}), wrong_type(f"metadata.{CUT}", "a string", "an integer")),
+    (
+        RUNS,
+        run(max_prompt_tokens=int("9" * 1000)),
+        number("max_prompt_tokens", "integer", "above", "<=", "2147483647", "9" * 200 + "…"),
+    ),
+    (
+        RUNS,
+        run(assistant_id=LONG),
+        (NO_ID.format(path="assistant_id", prefix="asst"), "assistant_id", "invalid_value"),
+    ),
+    (
+        THREADS,
+        {"messages": [message(attachments=[{"file_id": LONG}])]},
+        (
+            NO_ID.format(path="messages[0].attachments[0].file_id", prefix="file"),
+            "messages[0].attachments[0].file_id",
+            "invalid_value",
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("url", "body", "expected"), LONG_VALUES, ids=[row[2][2] for row in LONG_VALUES])
+async def test_what_is_long_is_not_repeated_whole(
+    client: AsyncClient, url: str, body: Any, expected: tuple[str, str, str]
+) -> None:
+    await test_a_wrong_body(client, url, body, expected)
+
+
+async def test_what_is_not_there_is_not_repeated_whole(client: AsyncClient, house: House) -> None:
+    run = (await waiting_run(house, get_weather={"city": "Seoul"})).run
+    file_id = f"file-{LONG}"
+    for url, body, text in [
+        (THREAD_RUNS, {"assistant_id": f"asst_{LONG}"}, f"No assistant found with id 'asst_{LONG[:195]}…'."),
+        (THREADS, {"messages": [message(attachments=[{"file_id": file_id}])]}, f"File ids ['{file_id[:200]}…'] were"),
+        (
+            f"/v1/threads/{run.thread_id}/runs/{run.id}/submit_tool_outputs",
+            {"tool_outputs": [{"tool_call_id": LONG, "output": ""}]},
+            f"got ['{CUT}']",
+        ),
+    ]:
+        answer = await client.post(url, json=body)
+        assert answer.status_code in (400, 404)
+        assert text in answer.json()["error"]["message"]
+
+
 QUERIES: list[tuple[str, tuple[str, str, str]]] = [
     ("limit=101", number("limit", "integer", "above", "<=", "100", "101")),
     ("limit=0", number("limit", "integer", "below", ">=", "1", "0")),
+    (f"limit={'9' * 5000}", number("limit", "integer", "above", "<=", "100", "9" * 200 + "…")),
+    (f"limit=-{'9' * 5000}", number("limit", "integer", "below", ">=", "1", "-" + "9" * 199 + "…")),
     ("limit=ten", wrong_type("limit", "an integer", "a string")),
     ("order=sideways", bad_value("order", "sideways", "'asc' and 'desc'")),
 ]
 
 
-@pytest.mark.parametrize(("query", "expected"), QUERIES, ids=[row[0] for row in QUERIES])
+@pytest.mark.parametrize(("query", "expected"), QUERIES, ids=[row[0][:20] for row in QUERIES])
 async def test_a_wrong_query(client: AsyncClient, query: str, expected: tuple[str, str, str]) -> None:
     for url in (ASSISTANTS, MESSAGES, RUNS, f"{RUNS}/run_x/steps"):
         answer = await client.get(f"{url}?{query}")
         error = answer.json()["error"]
         assert (answer.status_code, error["message"], error["param"], error["code"]) == (400, *expected)
+
+
+@pytest.mark.parametrize("url", ["/v1/files?limit=", "/v1/usage?limit=", "/v1/usage?start_time="])
+@pytest.mark.parametrize(("sign", "side"), [("", "above_max"), ("-", "below_min")])
+async def test_a_number_of_thousands_of_digits(client: AsyncClient, url: str, sign: str, side: str) -> None:
+    answer = await client.get(f"{url}{sign}{'9' * 5000}")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, f"integer_{side}_value")
+    assert error["message"].endswith(f", but got {(sign + '9' * 200)[:200]}… instead.")
 
 
 @pytest.mark.parametrize("name", ["status[]", "status"])

@@ -32,7 +32,9 @@ async def test_what_is_not_json_is_told(client: AsyncClient, content: bytes) -> 
 async def test_a_body_that_is_no_object_is_told(client: AsyncClient, content: bytes, noun: str) -> None:
     answer = await client.post("/v1/threads", content=content)
     assert answer.status_code == 400
-    assert answer.json()["error"]["message"] == f"Invalid type for '': expected an object, but got {noun} instead."
+    assert (
+        answer.json()["error"]["message"] == f"Invalid type for the body: expected an object, but got {noun} instead."
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,13 +57,30 @@ async def test_what_only_looks_like_a_null_character_is_kept(client: AsyncClient
     assert answer.json()["metadata"] == {"k": "\\u0000"}
 
 
-@pytest.mark.parametrize(
-    ("url", "param"), [("/v1/threads/thread_%00", "thread_id"), ("/v1/assistants?after=asst_%00", "after")]
-)
+NULS = [
+    ("threads/thread_%00", "thread_id"),
+    ("threads/thread_%00/runs?limit=0", "thread_id"),
+    ("files/file-%00", "file_id"),
+    ("files?purpose=assistants%00", "purpose"),
+    ("models/gpt%00", "model"),
+    ("vector_stores/vs_x/files/file-%00/chunks/x", "file_id"),
+    ("vector_stores/vs_x/files?filter=%00", "filter"),
+    ("uploads/upload_%00/cancel", "upload_id"),
+    ("assistants?after=asst_%00", "after"),
+    ("threads/thread_x/messages?run_id=run_%00", "run_id"),
+    ("threads?query=a%00b", "query"),
+    ("threads?metadata[k]=%00", "metadata[k]"),
+    ("threads?metadata[%00]=v", "metadata[]"),
+    ("runs?status=%00", "status"),
+]
+
+
+@pytest.mark.parametrize(("url", "param"), NULS)
 async def test_a_null_character_in_a_url_is_refused(client: AsyncClient, url: str, param: str) -> None:
-    answer = await client.get(url)
+    answer = await client.request("POST" if url.startswith("uploads") else "GET", f"/v1/{url}")
     error = answer.json()["error"]
     assert (answer.status_code, error["param"], error["code"]) == (400, param, "invalid_value")
+    assert error["message"] == f"Invalid '{param}': it contains a null character (\\u0000)."
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/json"])
@@ -102,6 +121,25 @@ async def test_an_id_that_is_not_known(client: AsyncClient, house: House, url: s
     answer = await client.get(f"/v1/{url.format(thread=run.thread_id, run=run.id)}")
     error = {"message": text, "type": "invalid_request_error", "param": None, "code": None}
     assert (answer.status_code, answer.json()) == (404, {"error": error})
+
+
+async def test_messages_are_listed_by_their_run(client: AsyncClient, house: House) -> None:
+    house.model.turns = [say("Hello there.")]
+    started = await house.start("hi")
+    run = (await house.rest(started)).shown()
+    url = f"/v1/threads/{run.thread_id}/messages"
+
+    async def roles(run_id: str) -> list[str]:
+        listed = (await client.get(url, params={"run_id": run_id})).json()
+        return [message["role"] for message in listed["data"]]
+
+    assert await roles(run.id) == ["assistant"]
+    assert await roles("run_x") == []
+    assert await roles("") == ["assistant", "user"]
+    answer = await client.get(url, params={"run_id": "undefined"})
+    text = "Invalid 'run_id': 'undefined'. Expected an ID that begins with 'run'."
+    error = {"message": text, "type": "invalid_request_error", "param": "run_id", "code": "invalid_value"}
+    assert (answer.status_code, answer.json()) == (400, {"error": error})
 
 
 async def test_an_empty_list(client: AsyncClient) -> None:

@@ -74,12 +74,19 @@ def test_truncation_is_echoed_in_full() -> None:
         made(truncation_strategy={"type": "last_messages"})
 
 
-@pytest.mark.parametrize(
-    "choice", [{"type": "function", "function": {"name": "g"}}, {"type": "file_search"}, {"type": "function"}]
-)
+CHOICES = [
+    {"type": "function", "function": {"name": "g"}},
+    {"type": "file_search"},
+    {"type": "file_search", "function": {"name": "f"}},
+    {"type": "code_interpreter"},
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
 def test_a_choice_of_a_tool_that_is_not_there_is_refused(choice: Any) -> None:
+    called_so: Any = {"type": "function", "function": {"name": "code_interpreter"}}
     with pytest.raises(InvalidRequest) as refused:
-        made(tool_choice=choice)
+        made(tool_choice=choice, tools=[NAMED, called_so])
     assert refused.value.param == "tool_choice"
 
 
@@ -89,9 +96,16 @@ def test_a_tool_must_be_there_to_be_required() -> None:
         made(tool_choice="required", tools=[])
 
 
-def test_a_named_choice_is_kept() -> None:
-    choice = {"type": "function", "function": {"name": "f"}}
-    assert made(tool_choice=choice).tool_choice == choice
+KEPT = [
+    {"type": "function", "function": {"name": "f"}},
+    {"type": "file_search"},
+    {"type": "file_search", "function": {"name": "of no account"}},
+]
+
+
+@pytest.mark.parametrize("choice", KEPT)
+def test_a_named_choice_is_kept(choice: Any) -> None:
+    assert made(tool_choice=choice, tools=[NAMED, {"type": "file_search"}]).tool_choice == choice
 
 
 def resources(**given: Any) -> ToolResourcesParam:

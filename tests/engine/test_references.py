@@ -96,6 +96,37 @@ async def test_pictures_must_be_pictures(house: House, thread_id: str) -> None:
         assert (problem.status, problem.message) == (400, f"{PICTURE} {shown}.")
 
 
+def shown(url: str) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": url}}]}
+
+
+NO_PICTURES = ["", "a.png", "ftp://x/a.png", "javascript:1", "http://[::1", "https:///a.png", "http://x:port/a.png"]
+NO_PICTURES += ["data:text/html,a.png", " https://x/a.png", "file:///etc/a.png"]
+
+
+@pytest.mark.parametrize("url", NO_PICTURES)
+async def test_addresses_that_can_be_no_pictures(house: House, thread_id: str, url: str) -> None:
+    problem = await refused(house, thread_id, **shown(url))
+    text = "Invalid 'content[1].image_url.url'. Expected url to end in a supported format: .jpeg, .jpg, .png, .gif, "
+    text += ".webp, and to begin with 'https://', 'http://' or 'data:image/'."
+    assert (problem.status, problem.message) == (400, text)
+    assert (problem.param, problem.code) == ("content[1].image_url.url", "invalid_value")
+    assert await house.messages(thread_id) == []
+    given = CreateThread(messages=[said(), said(**shown(url))])
+    with pytest.raises(InvalidRequest, match=r"^Invalid 'messages\[1\]\.content\[1\]\.image_url\.url'\. Expected url"):
+        await house.conversations.create_thread(PROJECT, given)
+
+
+PERHAPS_PICTURES = ["https://x/a.png", "HTTP://[::1]:8080/a", "https://store.example/signed?name=a.png&sig=b"]
+PERHAPS_PICTURES += ["https://그림.example/꽃.jpeg", "data:image/png;base64,aaaa", "DATA:image/webp;base64,aaaa"]
+
+
+@pytest.mark.parametrize("url", PERHAPS_PICTURES)
+async def test_addresses_are_kept_as_they_are(house: House, thread_id: str, url: str) -> None:
+    made = await house.conversations.add_message(PROJECT, thread_id, said(**shown(url)))
+    assert made.content[1] == {"type": "image_url", "image_url": {"url": url, "detail": "auto"}}
+
+
 async def test_attachments_are_added_to_the_threads_code_interpreter(house: House, thread_id: str) -> None:
     found = [(await stored_file(house.store, f"{number}.csv")).id for number in range(3)]
     await house.conversations.add_message(PROJECT, thread_id, said(**attached(found[0], found[1])))

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from understudy.errors import quoted
+
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
@@ -52,7 +54,8 @@ def complaint(found: Found, body: object) -> Complaint:
 
 
 def _wrong_type(path: str, expected: str, got: object) -> Complaint:
-    message = f"Invalid type for '{path}': expected {expected}, but got {_noun(got)} instead."
+    where = f"'{path}'" if path else "the body"
+    message = f"Invalid type for {where}: expected {expected}, but got {_noun(got)} instead."
     return Complaint(message, path or None, "invalid_type")
 
 
@@ -100,17 +103,18 @@ def _not_listed(path: str, found: Found) -> Complaint:
 
 
 def _bad_tag(path: str, found: Found) -> Complaint:
-    context = found["ctx"]
-    return _bad_value(
-        f"{path}.type" if path else "type", context["tag"], context["expected_tags"].replace(", ", " or ")
-    )
+    where, context = f"{path}.type" if path else "type", found["ctx"]
+    got = found["input"]["type"]  # the tag of the context is Python's writing of it
+    if not isinstance(got, str):
+        return _wrong_type(where, "a string", got)
+    return _bad_value(where, got, context["expected_tags"].replace(", ", " or "))
 
 
 def _bad_value(path: str, got: str, expected: str) -> Complaint:
     values = [value.strip() for part in expected.split(" or ") for value in part.split(", ")]
     joined = f"{', '.join(values[:-1])}{',' if len(values) > 2 else ''} and {values[-1]}" if values[1:] else values[0]
     supported = f"Supported values are: {joined}"
-    return Complaint(f"Invalid value: '{got}'. {supported}.", path, "invalid_value")
+    return Complaint(f"Invalid value: '{quoted(got)}'. {supported}.", path, "invalid_value")
 
 
 def _number(bound: str, sign: str, field: str) -> Callable[[str, Found], Complaint]:
@@ -120,7 +124,8 @@ def _number(bound: str, sign: str, field: str) -> Callable[[str, Found], Complai
         limit, got = found["ctx"][field], found["input"]
         kind, shown = ("decimal", f"{limit:g}") if isinstance(limit, float) else ("integer", str(limit))
         message = (
-            f"Invalid '{path}': {kind} {bound} {word} value. Expected a value {sign} {shown}, but got {got} instead."
+            f"Invalid '{path}': {kind} {bound} {word} value. "
+            f"Expected a value {sign} {shown}, but got {quoted(got)} instead."
         )
         return Complaint(message, path, f"{kind}_{bound}_{word[:3]}_value")
 
@@ -195,8 +200,9 @@ def _nul(path: str, _: Found) -> Complaint:
     return Complaint(f"{where}: it contains a null character (\\u0000).", path or None, "invalid_value")
 
 
-def _neither(_: str, found: Found) -> Complaint:
-    return _missing(found["ctx"]["under"], found)
+def _part_missing(path: str, found: Found) -> Complaint:
+    under = found["ctx"]["under"]
+    return _missing(f"{path}.{under}" if path else under, found)
 
 
 def _both(path: str, found: Found) -> Complaint:
@@ -229,7 +235,7 @@ _SENTENCES: dict[str, Callable[[str, Found], Complaint]] = {
     "too_short": _array("below"),
     "too_many_properties": _too_many_pairs,
     "key_too_long": _key_too_long,
-    "neither_given": _neither,
+    "part_missing": _part_missing,
     "both_given": _both,
     "json_invalid": _not_json,
     "null_character": _nul,
@@ -253,7 +259,7 @@ def _path(location: Sequence[str | int], body: object, *, absent: bool) -> str:
             continue
         if step == "[key]":
             continue
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
+        path += f"[{step}]" if isinstance(step, int) else f".{quoted(step)}" if path else quoted(step)
         here = here[step] if _is_there(here, step) else None  # type: ignore[index]
     return path
 

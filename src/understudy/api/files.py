@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 
 from understudy.api.answers import json_answer
 from understudy.api.multipart import Form, documented
-from understudy.api.requests import ProjectDep, Services, ServicesDep
+from understudy.api.requests import READABLE, ProjectDep, Services, ServicesDep
 from understudy.api.retries import once_with_form
 from understudy.errors import InvalidRequest
 from understudy.ingest.files import Received, limited
@@ -72,7 +72,7 @@ async def _create(request: Request, services: Services, project: str, form: Form
 async def list_all(
     services: ServicesDep,
     project: ProjectDep,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    limit: Annotated[int, Query(ge=1, le=10_000), READABLE] = 10_000,
     order: Order = "desc",
     after: str | None = None,
     purpose: str | None = None,

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
 from understudy.api.answers import json_answer
-from understudy.api.requests import MessageId, ProjectDep, ServicesDep, ThreadId, WindowDep, body
+from understudy.api.requests import MessageId, ProjectDep, ServicesDep, ThreadId, WindowDep, body, checked_id
 from understudy.api.retries import OnceDep
 from understudy.api.straight import StraightRoute
 from understudy.protocol.base import Deleted, Page, page_of
@@ -29,9 +29,12 @@ async def create(
 async def list_all(
     services: ServicesDep, project: ProjectDep, thread_id: ThreadId, window: WindowDep, run_id: str | None = None
 ) -> Response:
+    if run_id:  # an empty one counts as absent, as empty cursors do
+        checked_id(run_id, "run", "run_id")
+
     def read(connection: Connection) -> tuple[list[Message], bool]:
         threads.get(connection, project, thread_id)
-        return messages.list_page(connection, thread_id, window, run_id)
+        return messages.list_page(connection, thread_id, window, run_id or None)
 
     found, more = await services.store.read(read)
     return json_answer(page_of(found, has_more=more))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import from_json
 from starlette.types import Scope
 
@@ -21,7 +21,7 @@ from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
 from understudy.engine.retries import Refused
 from understudy.engine.service import RunService
-from understudy.errors import InvalidRequest
+from understudy.errors import InvalidRequest, quoted
 from understudy.ids import PREFIXES, Clock
 from understudy.inference.base import Routes
 from understudy.ingest.files import Files
@@ -56,8 +56,19 @@ class Services:
 
 
 async def services(request: Request) -> Services:
-    """Return the server's services."""
+    """Return the server's services, to which no address with a null character leads. Raises InvalidRequest."""
+    if NUL in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        _refuse_nul(request)
     return services_of(request.scope)
+
+
+def _refuse_nul(request: Request) -> None:
+    """Tell of a null character as it is told of in bodies: PostgreSQL cannot even look for one."""
+    for param, value in [*request.path_params.items(), *request.query_params.multi_items()]:
+        if NUL in value or NUL in param:
+            where = quoted(param.replace(NUL, ""))
+            message = f"Invalid '{where}': it contains a null character (\\u0000)."
+            raise InvalidRequest(message, param=where, code="invalid_value")
 
 
 def services_of(scope: Scope) -> Services:
@@ -154,24 +165,29 @@ def body(model: type[M]) -> M:
     return declared
 
 
+_READABLE_DIGITS = 4300
+"""Of a longer number the validator says that it cannot be read, not that it is above a limit."""
+
+
+def _readable(given: object) -> object:
+    return given[:_READABLE_DIGITS] if isinstance(given, str) else given
+
+
+READABLE = BeforeValidator(_readable)
+"""For a number of the query. It stands behind the limits, or the document would not tell of them."""
+
+
 async def window(
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Annotated[int, Query(ge=1, le=100), READABLE] = 20,
     order: Order = "desc",
     after: str | None = None,
     before: str | None = None,
 ) -> Window:
     """Read a list's page from the query. Empty cursors count as absent: some clients send them."""
-    for name, cursor in (("after", after), ("before", before)):
-        _refuse_nul(cursor or "", name)
     return Window(limit, order, after or None, before or None)
 
 
 WindowDep = Annotated[Window, Depends(window)]
-
-
-def _refuse_nul(value: str, param: str) -> None:
-    if NUL in value:
-        raise InvalidRequest(f"Invalid '{param}': it contains a null character.", param=param, code="invalid_value")
 
 
 def listed(request: Request, name: str) -> list[str]:
@@ -184,7 +200,7 @@ async def included(request: Request) -> frozenset[str]:
     """Read `include[]`."""
     values = frozenset(listed(request, "include"))
     for value in sorted(values - {INCLUDE_RESULTS}):
-        message = f"Invalid value: '{value}'. Supported values are: '{INCLUDE_RESULTS}'."
+        message = f"Invalid value: '{quoted(value)}'. Supported values are: '{INCLUDE_RESULTS}'."
         raise InvalidRequest(message, param="include", code="invalid_value")
     return values
 
@@ -200,9 +216,8 @@ WithResultsDep = Annotated[bool, Depends(_with_results)]
 def checked_id(value: str, kind: str, param: str) -> str:
     """Refuse an id that cannot be one (behaviours.md, row 9): it tells the caller what they mixed up."""
     prefix = PREFIXES[kind]
-    _refuse_nul(value, param)
     if not value.startswith(prefix):
-        message = f"Invalid '{param}': '{value}'. Expected an ID that begins with '{prefix}'."
+        message = f"Invalid '{param}': '{quoted(value)}'. Expected an ID that begins with '{prefix}'."
         raise InvalidRequest(message, param=param, code="invalid_value")
     return value
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from understudy.engine import references
 from understudy.engine.passing_stores import OF_THREADS, plant
-from understudy.errors import InvalidRequest
+from understudy.errors import InvalidRequest, quoted
 from understudy.ids import new_id
 from understudy.protocol.messages import CreateMessage, Message, stored_content
 from understudy.protocol.runs import CreateRun, RunFields, TruncationParam, TruncationStrategy
@@ -186,9 +186,10 @@ def _refuse_unknown_choice(given: RunFields, tools: Sequence[Tool]) -> None:
         raise InvalidRequest("'tool_choice' is 'required', but the run has no tools.", param="tool_choice")
     if not isinstance(choice, NamedToolChoice):
         return
-    names = [tool["function"]["name"] if tool["type"] == "function" else tool["type"] for tool in tools]
-    name = choice.type if choice.function is None else choice.function.name
-    if name not in names:
+    there = [(tool["type"], tool["function"]["name"] if "function" in tool else tool["type"]) for tool in tools]
+    if (choice.type, choice.name) not in there:
+        names = [name for _, name in there]
         raise InvalidRequest(
-            f"'tool_choice' names the tool '{name}', but the run's tools are {names}.", param="tool_choice"
+            f"'tool_choice' names the tool '{quoted(choice.name)}', but the run's tools are {names}.",
+            param="tool_choice",
         )

@@ -5,14 +5,15 @@ Texts: behaviours.md, section 1, rows 9, 33 and 34.
 
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
 from understudy.engine import passing_stores
-from understudy.errors import FilesNotFound, InvalidRequest
+from understudy.errors import FilesNotFound, InvalidRequest, quoted
 from understudy.ids import PREFIXES
 from understudy.protocol.files import FileObject
-from understudy.protocol.messages import Attachment, CreateMessage, ImageFilePart
+from understudy.protocol.messages import Attachment, ContentPart, CreateMessage, ImageFilePart, ImageUrlPart
 from understudy.protocol.tools import CodeInterpreterTool, ToolResources
 from understudy.storage import files, threads, vector_stores
 
@@ -28,6 +29,8 @@ def check_messages(
 ) -> None:
     """Raise FilesNotFound or InvalidRequest for files that cannot be used; `where` is the list's name."""
     under = [f"{where}[{number}]." if where else "" for number in range(len(given))]
+    for path, message in zip(under, given, strict=True):
+        _check_addresses(path, message)
     pictures = [place for path, message in zip(under, given, strict=True) for place in _pictures(path, message)]
     attached = [place for path, message in zip(under, given, strict=True) for place in _attached(path, message)]
     found = _found(connection, project, [*pictures, *attached], now)
@@ -88,8 +91,12 @@ def _for_search(attachment: Attachment) -> bool:
     return any(not isinstance(tool, CodeInterpreterTool) for tool in attachment.tools or [])
 
 
+def _parts(message: CreateMessage) -> Sequence[ContentPart]:
+    return [] if isinstance(message.content, str) else message.content
+
+
 def _pictures(under: str, message: CreateMessage) -> Iterator[Place]:
-    for number, part in enumerate(message.content):
+    for number, part in enumerate(_parts(message)):
         if isinstance(part, ImageFilePart):
             yield f"{under}content[{number}].image_file.file_id", part.image_file.file_id
 
@@ -115,7 +122,7 @@ def _found(connection: Connection, project: str, places: Sequence[Place], now: f
 def _check_prefix(kind: str, path: str, given: str) -> None:
     prefix = PREFIXES[kind]
     if not given.startswith(prefix):
-        message = f"Invalid '{path}': '{given}'. Expected an ID that begins with '{prefix}'."
+        message = f"Invalid '{path}': '{quoted(given)}'. Expected an ID that begins with '{prefix}'."
         raise InvalidRequest(message, param=path, code="invalid_value")
 
 
@@ -127,3 +134,28 @@ def _refuse_other_than_pictures(file: FileObject) -> None:
             f"{', '.join(PICTURES)} but got {kind or 'none'}.",
             code="invalid_value",
         )
+
+
+def _check_addresses(under: str, message: CreateMessage) -> None:
+    """Refuse what no upstream could fetch. An address's ending is not looked at: signed ones have none of a picture."""
+    for number, part in enumerate(_parts(message)):
+        if isinstance(part, ImageUrlPart) and not _may_be_a_picture(part.image_url.url):
+            path = f"{under}content[{number}].image_url.url"
+            message_text = (
+                f"Invalid '{path}'. Expected url to end in a supported format: {', '.join(PICTURES)}, "
+                "and to begin with 'https://', 'http://' or 'data:image/'."
+            )
+            raise InvalidRequest(message_text, param=path, code="invalid_value")
+
+
+def _may_be_a_picture(url: str) -> bool:
+    scheme = url[:16].lower()
+    if scheme.startswith("data:image/"):
+        return True
+    if not scheme.startswith(("http://", "https://")):
+        return False
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket without its other, a port that can be none
+        return False

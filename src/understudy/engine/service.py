@@ -14,7 +14,7 @@ from understudy.engine.orderly import Orderly
 from understudy.engine.retries import ALWAYS, Once
 from understudy.engine.sweeper import QUEUE_PATIENCE_S
 from understudy.engine.transitions import LEGAL, end_step, move
-from understudy.errors import InvalidRequest
+from understudy.errors import InvalidRequest, quoted
 from understudy.ids import Clock, new_id
 from understudy.inference.base import Routes
 from understudy.protocol.events import Event, alike, event
@@ -260,7 +260,7 @@ def _check_outputs(run: RunRecord, outputs: Sequence[ToolOutput]) -> None:
     expected = [call["id"] for call in run.required_action["submit_tool_outputs"]["tool_calls"]]
     got = [output.tool_call_id for output in outputs]
     if sorted(expected) != sorted(got):
-        raise InvalidRequest(f"Expected tool outputs for call_ids {expected}, got {got}")
+        raise InvalidRequest(f"Expected tool outputs for call_ids {expected}, got {[quoted(one) for one in got]}")
 
 
 def _close_open_step(connection: Connection, run: RunRecord, outputs: dict[str, str], now: float) -> Event:

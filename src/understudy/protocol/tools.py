@@ -123,6 +123,17 @@ class NamedToolChoice(RequestPart):
     type: ToolType
     function: NamedFunction | None = None
 
+    @model_validator(mode="after")
+    def _function_is_named(self) -> Self:
+        if self.type == "function" and self.function is None:
+            raise PydanticCustomError("part_missing", "a function is to be named", {"under": "function"})
+        return self
+
+    @property
+    def name(self) -> str:
+        """The tool that is chosen; a built-in one goes by its type, whatever else is said."""
+        return self.function.name if self.type == "function" and self.function else self.type
+
 
 def _string_or_object(value: object) -> str | None:
     return "string" if isinstance(value, str) else "object" if isinstance(value, dict | RequestPart) else None

@@ -140,7 +140,7 @@ class AddFileBatch(RequestModel):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if self.file_ids is None and self.files is None:
-            raise PydanticCustomError("neither_given", "'file_ids' or 'files'", {"under": "file_ids"})
+            raise PydanticCustomError("part_missing", "'file_ids' or 'files'", {"under": "file_ids"})
         if self.file_ids is not None and self.files is not None:
             raise PydanticCustomError("both_given", "'file_ids' and 'files'", {"under": "files"})
         return self
