@@ -181,5 +181,5 @@ def has_ended(process_id: int, within_s: float) -> bool:
 )
 async def test_a_question_becomes_a_query(model: EmbeddedModel, asked: str, kept: str) -> None:
     [query] = await QueryRewriter(OneRoute(model, model.context_window), None).rewrite([asked])
-    assert kept in query
+    assert kept in query.replace(" ", "")  # "육아 휴직" is as good
     assert len(query) < len(asked)
