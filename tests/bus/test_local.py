@@ -41,7 +41,9 @@ async def test_ids_rise_across_restarts() -> None:
 
 async def test_a_log_is_bounded_in_bytes(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "LOG_BYTES", 1000 + 10 * local.EVENT_BYTES)
-    ids = await bus.publish(RUN, 1, [CREATED, *[Event("thread.message.delta", "x" * 100) for _ in range(50)]])
+    ids = await bus.publish(RUN, 1, [CREATED])
+    for _ in range(50):
+        ids += await bus.publish(RUN, 1, [Event("thread.message.delta", "x" * 100)])
     assert await bus.subscribe(RUN) is None
     assert await bus.subscribe(RUN, ids[0]) is None
     kept = [known for known in ids if await bus.subscribe(RUN, known) is not None]
@@ -54,6 +56,15 @@ async def test_an_event_larger_than_the_bound_still_arrives(bus: LocalBus, monke
     large = Event("thread.message.completed", "x" * 100)
     await bus.publish(RUN, 1, [large])
     assert [live.event for live in await read(place, 1)] == [large]
+
+
+async def test_events_larger_than_the_bound_together_still_arrive(
+    bus: LocalBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "LOG_BYTES", 10)
+    place = await bus.subscribe_live(RUN)
+    await bus.publish(RUN, 1, [CREATED, told(1), told(2)])
+    assert [live.event for live in await read(place, 3)] == [CREATED, told(1), told(2)]
 
 
 async def test_who_fell_behind_what_is_kept_is_told_so(bus: LocalBus, monkeypatch: pytest.MonkeyPatch) -> None:

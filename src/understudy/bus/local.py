@@ -41,7 +41,10 @@ class _Log:
     def append(self, live: LiveEvent) -> None:
         self.events.append(live)
         self.size += _weight(live)
-        while self.size > LOG_BYTES and len(self.events) > 1:
+
+    def bound(self, newest: int) -> None:
+        """Let the oldest go, but none of so many that nobody can have read yet."""
+        while self.size > LOG_BYTES and len(self.events) > newest:
             self.size -= _weight(self.events.popleft())
             self.dropped += 1
 
@@ -191,6 +194,7 @@ class LocalBus:
             log.whole = True
         before = log.size
         ids = [self._append(log, attempt, event) for event in events]
+        log.bound(len(ids))
         self._size += log.size - before
         log.wake()
         self._bound()

@@ -362,15 +362,16 @@ class Follower:
             and not self.ready
             and (self._heard_of > self.last or self._seen_generation != self.generation())
         ):
-            generation = self.generation()
+            generation, following = self.generation(), self._next
             try:
                 missed = await self.reader.since(self.subject, self.last + 1)
             except (NatsError, OSError, TimeoutError):
                 return  # tried again at the next look
             self._seen_generation = generation
-            if self._next and [stored.sequence for stored in missed][:1] != [self._next]:
-                raise FellBehind
-            self._next = 0
+            if following:
+                if [stored.sequence for stored in missed][:1] != [following]:
+                    raise FellBehind
+                self._next = 0
             if not missed:
                 return
             for stored in missed:
