@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -260,6 +261,108 @@ async def test_an_objects_end_that_was_lost_is_told_before_its_runs(
     for events in (await house.events(started), await replay(house, started)):
         assert sorted(names(events)) == sorted(HAPPY_PATH)
         assert names(events)[-1] == "thread.run.completed"
+
+
+async def test_lost_ends_are_told_to_who_comes_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = house.bus.publish
+    lost = {"thread.run.step.completed", "thread.message.completed"}
+
+    async def publish_some(run_id: str, attempt: int, events: Any) -> list[EventId]:
+        return await publish(run_id, attempt, [each for each in events if each.name not in lost])
+
+    monkeypatch.setattr(house.bus, "publish", publish_some)
+    house.model.turns = [say("Hello.")]
+    house.work()
+    started = await house.start()
+    live = await house.events(started)
+    known = next(each for each in live if each.event.name == "thread.message.delta")
+    assert names(await replay(house, started, known.id)) == HAPPY_PATH[-3:]
+
+
+async def test_a_narration_whose_end_was_lost_has_ended_before_it_is_said_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker was killed after it had written the narration's end and the call's beginning."""
+    publish, gate, dies = house.bus.publish, asyncio.Event(), asyncio.Event()
+
+    async def publish_some(run_id: str, attempt: int, events: Any) -> list[EventId]:
+        if attempt == 1 and any(each.name == "thread.message.completed" for each in events):
+            dies.set()
+        return [] if attempt == 1 and dies.is_set() else await publish(run_id, attempt, events)
+
+    monkeypatch.setattr(house.bus, "publish", publish_some)
+    again = call(narration="Let me look.", get_weather={})
+    house.model.turns = [[*again[:-1], gate], again]
+    worker = house.work()
+    started = await house.start(tools=[function()])
+    await asyncio.wait_for(dies.wait(), SOON_S)
+    house.clock.advance(60)
+    next_one = asyncio.create_task(house.worker("next")._work(started.run.id))
+    events = await house.events(started)
+    await next_one
+    await worker.stop()
+    begun = [json.loads(live.event.data)["id"] for live in events if live.event.name == "thread.message.created"]
+    ended = [json.loads(live.event.data)["id"] for live in events if live.event.name == "thread.message.completed"]
+    assert begun == ended
+    assert len(begun) == 2
+
+
+@pytest.mark.usefixtures("forgetful")
+async def test_the_end_of_a_step_that_was_answered_is_told_to_who_answered(house: House) -> None:
+    publish = house.bus.publish
+    house.model.turns = [call(get_weather={}), say("Rain.")]
+    house.work()
+    started = await house.start(tools=[function()])
+    await house.rest(started)
+    going_on = await house.submit(started.run, get_weather="rain")
+    while (await house.run(started.run.id)).status != "completed":  # noqa: ASYNC110  # nothing tells
+        await asyncio.sleep(0.005)
+    await publish(started.run.id, 2, [Event("thread.run.completed", f'{{"id":"{started.run.id}"}}')])
+    events = names(await house.events(going_on))
+    assert events.count("thread.run.step.completed") == 2
+    assert events[-1] == "thread.run.completed"
+
+
+async def test_a_run_whose_rows_cannot_be_read_ends_all_the_same(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(_: Any) -> None:
+        raise Unavailable("the database is away")
+
+    started = await house.start()
+    events = [("thread.message.created", "msg_1"), ("thread.run.completed", started.run.id)]
+    await house.bus.publish(started.run.id, 1, [Event(name, f'{{"id":"{of}"}}') for name, of in events])
+    monkeypatch.setattr(house.store, "read", away)
+    assert names(await house.events(started))[-1] == "thread.run.completed"
+
+
+async def test_nothing_is_told_after_a_runs_end(house: House) -> None:
+    """By a worker that hung between writing and telling, while the run was cancelled."""
+    house.model.turns = [say("Hello.")]
+    house.work()
+    started = await house.start()
+    live = await house.events(started)
+    late = next(each.event for each in live if each.event.name == "thread.message.completed")
+    await house.bus.publish(started.run.id, 1, [late, Event("thread.message.created", '{"id":"msg_2"}')])
+    assert await replay(house, started) == live
+
+
+async def test_a_poll_goes_on_after_it_fell_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("understudy.bus.local.LOG_BYTES", 10)
+    started = await house.start()
+    read, reads = house.store.read, 0
+
+    async def counted(query: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            for _ in range(3):
+                await house.bus.publish(started.run.id, 1, [arguments_delta("step_1", 0, "{}")])
+        return await read(query)
+
+    monkeypatch.setattr(house.store, "read", counted)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await house.followers.wait(PROJECT, started.run.thread_id, started.run.id, SOON_S)
+    assert reads == 2
 
 
 async def test_a_pause_that_somebody_answered_meanwhile_is_looked_at_again(

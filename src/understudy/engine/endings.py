@@ -3,13 +3,15 @@
 All functions work inside a transaction and return None if somebody else has moved the run meanwhile.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 
 from sqlalchemy import Connection
 
 from understudy.engine.transitions import cut_message, end_step, move
-from understudy.protocol.events import Event
+from understudy.errors import NotFound
+from understudy.protocol.events import Event, event
 from understudy.protocol.messages import IncompleteReason
 from understudy.protocol.runs import LastError, RunStatus, Usage, add_usage, usage
 from understudy.protocol.steps import StepStatus
@@ -83,9 +85,7 @@ def _close_parts(
     *,
     abandoned: bool = False,
 ) -> list[Event]:
-    events = []
-    if abandoned:
-        _leave_behind(connection, run)
+    events = _leave_behind(connection, run) if abandoned else []
     for message in messages.unfinished(connection, run.id):
         cut, told = cut_message(message, _MESSAGE_ENDS[status], now)
         messages.save(connection, cut, abandoned=abandoned or not cut.content)
@@ -101,16 +101,27 @@ def _close_parts(
     return events
 
 
-def _leave_behind(connection: Connection, run: RunRecord) -> None:
+def _leave_behind(connection: Connection, run: RunRecord) -> list[Event]:
     """Leave out of lists and context what was said in an answer whose end was never written.
 
-    It will be said again: the unit of recovery is the whole answer, be a part of it (a narration) finished or not.
+    It will be said again: the unit of recovery is the whole answer, be a part of it (a narration) finished or not. Its
+    ends are returned: no row that is read tells them again, and nobody knows whether they were told.
     """
+    ends: list[Event] = []
     answered = {call.step_id for call in model_calls.of_run(connection, run.id)}
     for step in reversed(steps.of_run(connection, run.id)):
         if step.id in answered:
-            return
+            break
         created = step.step_details.get("message_creation")
         if created is not None and step.status == "completed":
+            ends = [*_end_of(connection, run, created["message_id"]), event("thread.run.step.completed", step), *ends]
             steps.abandon(connection, step.id)
             messages.change(connection, created["message_id"], {"abandoned": True})
+    return ends
+
+
+def _end_of(connection: Connection, run: RunRecord, message_id: str) -> list[Event]:
+    with suppress(NotFound):  # deleted since
+        message = messages.get(connection, run.project, run.thread_id, message_id)
+        return [event(f"thread.message.{message.status}", message)]
+    return []

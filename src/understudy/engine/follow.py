@@ -181,12 +181,23 @@ class Followers:
 
     async def _with_ends(self, live: LiveEvent, run_id: str, place: Orderly) -> list[LiveEvent]:
         """Return an event; before a run's end, the ends of what is open: a server may have died before it told them."""
-        if live.event.name not in RUN_ENDS or not place.has_open:
+        if live.event.name not in RUN_ENDS or not (place.has_open or place.resumed):
             return [live]
+        with suppress(Unavailable):
+            return [*await self._lost_ends(run_id, place), live]
+        return [live]
+
+    async def _lost_ends(self, run_id: str, place: Orderly) -> list[LiveEvent]:
         run = await self._store.read(lambda connection: runs.find(connection, run_id))
         rows = None if run is None else await self._rows(run)
-        ends = [] if rows is None else [each for each in rows.events if place.misses(each)]
-        return [*(LiveEvent(EventId(live.id.attempt, 0), each) for each in ends), live]
+        if rows is None:
+            return []
+        logged = [] if (log := await self._bus.subscribe(run_id)) is None else await _all_of(log)
+        if place.resumed:
+            place.learn(logged)
+        heard = place.heard_of(logged)
+        lost = [part for each in rows.events if place.misses(each) for part in (*_unsaid(each, heard), each)]
+        return [LiveEvent(EventId(rows.run.attempt, 0), each) for each in lost]
 
     async def _rows(self, run: RunRecord) -> Snapshot | None:
         """Return what the rows say of a run; None if it was deleted just now."""
@@ -253,9 +264,13 @@ class Followers:
             left = until - self._clock.now()
             if run.status in RESTING or left <= 0 or not self._hold_polls:
                 return run
-            with suppress(TimeoutError, FellBehind):
+            try:
                 async with asyncio.timeout(min(left, LOOK_EVERY_S)):
                     await _until_rest(place)
+            except TimeoutError:
+                continue
+            except FellBehind:
+                place = await self._bus.subscribe_live(run_id)
 
 
 def _passed(run: RunRecord) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from understudy.bus.base import EventId, LiveEvent, Subscription
-from understudy.protocol.events import ENDS, PAUSE, Event
+from understudy.protocol.events import ENDS, PAUSE, RUN_ENDS, Event
 
 _BEFORE_A_PAUSE = (PAUSE, ".created", ".delta")
 _PARTS = ("thread.message.", "thread.run.step.")
@@ -33,6 +33,8 @@ class Orderly:
         self._passed = passed
         self._attempt = 0 if after is None else after.attempt
         self._last = after
+        self._is_over = False
+        self.resumed = after is not None
         self.follows_rows = finished is not None
         self._known = (finished or frozenset()) | unfinished
         self._open = set(unfinished)
@@ -44,8 +46,8 @@ class Orderly:
     async def next(self, timeout_s: float) -> LiveEvent | None:
         """Return the next event that says something, or None if none came in time."""
         while (live := await self._place.next(timeout_s)) is not None:
-            self._last = live.id
-            if live.id.attempt < self._attempt or (of := about(live.event)) in self._ended:
+            self._last, self.waits_since = live.id, None
+            if self._is_over or live.id.attempt < self._attempt or (of := about(live.event)) in self._ended:
                 continue
             if live.id.attempt <= self._passed and live.event.name.endswith(_BEFORE_A_PAUSE):
                 continue
@@ -65,11 +67,19 @@ class Orderly:
             self._heard = (live.id, live.id) if name == "thread.message.created" else self._heard
         elif name == "thread.message.delta":
             self._heard = self._heard and (self._heard[0], live.id)
+        elif name in RUN_ENDS:
+            self._is_over = True
         elif name in ENDS:
-            self._heard = None
+            self._heard = None if name.startswith("thread.message.") else self._heard
             self._open.discard(of)
             if of:
                 self._ended.add(of)
+
+    def learn(self, logged: Sequence[LiveEvent]) -> None:
+        """Note what was begun before this place, of a log's events, and not ended."""
+        ended = {about(live.event) for live in logged if live.event.name in ENDS} | self._ended
+        begun = {about(live.event) for live in logged if live.event.name.startswith(_PARTS)}
+        self._open |= begun - ended
 
     # --- what it has heard -------------------------------------------------------------------------------------------
 

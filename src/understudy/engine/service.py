@@ -10,7 +10,7 @@ from understudy.engine import creation
 from understudy.engine.assemble import with_calls
 from understudy.engine.endings import Change, end
 from understudy.engine.limits import Backlog, refuse_beyond
-from understudy.engine.orderly import Orderly
+from understudy.engine.orderly import Orderly, about
 from understudy.engine.retries import ALWAYS, Once
 from understudy.engine.sweeper import QUEUE_PATIENCE_S
 from understudy.engine.transitions import LEGAL, end_step, move
@@ -118,18 +118,22 @@ class RunService:
         """Answer a run's open calls, all at once; the run goes on. Raises NotFound, InvalidRequest."""
         await self._expire_if_due(project, thread_id, run_id)
 
+        answered = frozenset[str]()
+
         def write(connection: Connection) -> tuple[RunRecord, list[Event]]:
+            nonlocal answered
             run = self._get(connection, project, thread_id, run_id)
             _check_outputs(run, outputs)
             now = self._clock.now()
             closed = _close_open_step(connection, run, {output.tool_call_id: output.output for output in outputs}, now)
+            answered = frozenset({about(closed)})
             queued, queued_told = move(run, "queued", now, tries=0, lease_until=now + QUEUE_PATIENCE_S)
             if not runs.save(connection, queued, was=run):
                 raise InvalidRequest(_not_waiting(runs.get(connection, project, thread_id, run_id)))
             return queued, [closed, queued_told]
 
         started = await self._begin(write, once, run_id)
-        return replace(started, events=Orderly(started.events, passed=started.run.attempt))
+        return replace(started, events=Orderly(started.events, passed=started.run.attempt, unfinished=answered))
 
     async def cancel(self, project: str, thread_id: str, run_id: str, once: Once = ALWAYS) -> Run:
         """Ask for a run's end. Answers with `cancelling`; the run is `cancelled` in a moment.

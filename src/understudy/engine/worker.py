@@ -93,7 +93,6 @@ class Worker:
             beginning = asyncio.ensure_future(self._begin(run_id, taken))
             try:
                 run = await asyncio.shield(beginning)
-                await self._bus.taken(run_id)
             except asyncio.CancelledError:
                 with suppress(UnderstudyError):
                     if (run := await beginning) is not None:
@@ -110,6 +109,7 @@ class Worker:
         else:
             change = await self._store.write(lambda connection: self._claim(connection, run_id))
             taken.set_result(change is not None)
+        await self._bus.taken(run_id)
         if change is None:
             return None
         await self._bus.publish(run_id, change.run.attempt, change.events)
