@@ -192,7 +192,7 @@ class Followers:
         rows = None if run is None else await self._rows(run)
         if rows is None:
             return []
-        logged = [] if (log := await self._bus.subscribe(run_id)) is None else await _all_of(log)
+        logged = [] if (log := await self._logged(run_id)) is None else await _all_of(log)
         if place.resumed:
             place.learn(logged)
         heard = place.heard_of(logged)
