@@ -93,8 +93,15 @@ def nats() -> Iterator[Nats]:
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("trouble", ["it hangs", "it is killed"])
-@pytest.mark.parametrize("trouble_s", [4.5, pytest.param(9.0, marks=pytest.mark.slow)])  # the outage itself
+@pytest.mark.parametrize(
+    ("trouble", "trouble_s"),
+    [
+        ("it hangs", 4.5),
+        pytest.param("it is killed", 4.5, marks=pytest.mark.slow),  # the outages themselves
+        pytest.param("it hangs", 9.0, marks=pytest.mark.slow),
+        pytest.param("it is killed", 9.0, marks=pytest.mark.slow),
+    ],
+)
 def test_nats_is_away_as_a_run_ends(
     postgres_server: Postgres, nats: Nats, upstream: Upstream, tmp_path: Path, trouble: str, trouble_s: float
 ) -> None:
