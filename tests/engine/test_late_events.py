@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from tests.engine.house import HAPPY_PATH, SOON_S, House, function, names
 from tests.storage.builders import PROJECT
 
-from understudy.bus.base import Bus, EventId, LiveEvent, Subscription, Work
+from understudy.bus.base import Bus, EventId, FellBehind, LiveEvent, Subscription, Work
 from understudy.engine.follow import AWAY_S
 from understudy.engine.orderly import Orderly
 from understudy.engine.service import Started
@@ -345,24 +344,28 @@ async def test_nothing_is_told_after_a_runs_end(house: House) -> None:
     assert await replay(house, started) == live
 
 
+class Behind:
+    """A place of which what comes next is no longer kept."""
+
+    async def next(self, timeout_s: float) -> LiveEvent | None:
+        raise FellBehind
+
+
 async def test_a_poll_goes_on_after_it_fell_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.bus.local.LOG_BYTES", 10)
     started = await house.start()
-    read, reads = house.store.read, 0
+    subscribe_live, places = house.bus.subscribe_live, list[Subscription]()
 
-    async def counted(query: Any) -> Any:
-        nonlocal reads
-        reads += 1
-        if reads == 1:
-            for _ in range(3):
-                await house.bus.publish(started.run.id, 1, [arguments_delta("step_1", 0, "{}")])
-        return await read(query)
+    async def behind_at_first(run_id: str) -> Subscription:
+        places.append(await subscribe_live(run_id) if places else Behind())
+        return places[-1]
 
-    monkeypatch.setattr(house.store, "read", counted)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await house.followers.wait(PROJECT, started.run.thread_id, started.run.id, SOON_S)
-    assert reads == 2
+    monkeypatch.setattr(house.bus, "subscribe_live", behind_at_first)
+    of = (PROJECT, started.run.thread_id, started.run.id)
+    polling = asyncio.create_task(house.followers.wait(*of, SOON_S))
+    house.model.turns = [say("Hello.")]
+    house.work()
+    assert (await polling).status == "completed"
+    assert len(places) == 2
 
 
 async def test_a_pause_that_somebody_answered_meanwhile_is_looked_at_again(
