@@ -58,9 +58,9 @@ _TASK: Mapping[str, Any] = {
 _ASK_FOR_CODE = """\
 Now write the Python code for this in one ```python block and nothing else. The question was:
 {question}
-Short code, which leaves to libraries what they can do: sympy (primerange, divisors, factorint, gcd, lcm, solve), \
-math, statistics, datetime, numpy, pandas, matplotlib. It prints each result with a word on what it is, in \
-{language}."""
+Short code, which leaves to libraries what they can do: sympy (primerange(from, below), nextprime(after, nth), \
+divisors, factorint, gcd, lcm, solve), math, statistics, datetime, numpy, pandas, matplotlib. To find the n-th of \
+something, it makes a list and takes [n - 1] of it. It prints each result with a word on what it is, in {language}."""
 
 _BLOCK_BEGINS, _COMMENT = "```python\n", "# "
 
