@@ -1,7 +1,7 @@
 """The moment of an answer's end: a stop or a cancellation that comes just then cuts nothing in two."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
@@ -14,7 +14,6 @@ from understudy.inference.base import TextDelta
 from understudy.protocol.runs import usage
 from understudy.storage import model_calls
 from understudy.storage.base import Store
-from understudy.storage.runs import RunRecord
 from understudy.storage.schema import runs
 from understudy.testing import call, say
 
@@ -83,15 +82,15 @@ async def stopped(worker: Worker, busy: Busy) -> None:
     await stopping
 
 
-async def cancelled_just_before(house: House, busy: Busy, run: RunRecord, gate: asyncio.Event) -> None:
-    """Cancel a run; the end of its answer, which comes after the gate, is written next."""
+async def just_before_an_end(busy: Busy, change: Coroutine[Any, Any, Any], gate: asyncio.Event) -> None:
+    """Let a change be written; the end of an answer, which comes after the gate, is written next."""
     busy.hold()
-    cancelling = asyncio.create_task(house.cancel(run))
+    changing = asyncio.create_task(change)
     await busy.has_waiting(1)
     gate.set()
     await busy.has_waiting(2)
     busy.free.set()
-    await cancelling
+    await changing
 
 
 def without_cancelling(events: list[LiveEvent]) -> list[str]:
@@ -182,7 +181,7 @@ async def test_an_answer_that_ends_just_after_its_run_is_cancelled_is_told_whole
     gate = asyncio.Event()
     house.work()
     started = await speaking_run(house, gate)
-    await cancelled_just_before(house, busy, started.run, gate)
+    await just_before_an_end(busy, house.cancel(started.run), gate)
     events = await house.events(started)
     assert without_cancelling(events) == [*HAPPY_PATH[:-3], *ENDS, "thread.run.cancelled"]
     run = await house.run(started.run.id)
@@ -197,7 +196,7 @@ async def test_a_narration_that_ends_just_after_its_run_is_cancelled_is_told_who
     gate = asyncio.Event()
     house.work()
     started = await narrating_run(house, gate)
-    await cancelled_just_before(house, busy, started.run, gate)
+    await just_before_an_end(busy, house.cancel(started.run), gate)
     events = await house.events(started)
     [narration] = bodies(events, "thread.message.completed")
     assert narration["content"][0]["text"]["value"] == "Let me look."
@@ -211,13 +210,8 @@ async def test_an_answer_that_ends_just_after_its_run_was_taken_over_is_not_kept
     gate = asyncio.Event()
     worker = house.work()
     started = await speaking_run(house, gate)
-    busy.hold()
-    taking = asyncio.create_task(busy.write(_taken_over))
-    await busy.has_waiting(1)
-    gate.set()
-    await busy.has_waiting(2)
-    busy.free.set()
-    await asyncio.gather(taking, *worker._load.tasks)
+    await just_before_an_end(busy, busy.write(_taken_over), gate)
+    await asyncio.gather(*worker._load.tasks)
     assert await house.texts(started.run.thread_id) == ["hi"], "nothing of it is written over its successor"
     assert await house.store.read(lambda connection: model_calls.of_run(connection, started.run.id)) == []
 
