@@ -89,7 +89,8 @@ class Followers:
             if live is None:
                 events, is_over = await self._look(run_id, place)
             else:
-                events, is_over = await self._with_ends(live, run_id, place), live.event.name in STREAM_ENDS
+                is_over = live.event.name in STREAM_ENDS
+                events = await self._with_ends(live, run_id, place) if is_over else (live,)
             for each in events:
                 yield each
 
@@ -118,8 +119,8 @@ class Followers:
             async for live in self._replay_log(snapshot.run, Orderly(place, after=after)):
                 yield live
             return
-        for told_event in snapshot.events:
-            yield LiveEvent(EventId(snapshot.run.attempt, 0), told_event)
+        for told_live in _of_attempt(snapshot.run.attempt, snapshot.events):
+            yield told_live
         if snapshot.run.status in RESTING:
             return
         after_rows = Orderly(
@@ -192,12 +193,11 @@ class Followers:
         rows = None if run is None else await self._rows(run)
         if rows is None:
             return []
-        logged = [] if (log := await self._logged(run_id)) is None else await _all_of(log)
+        logged = await _all_of(await self._logged(run_id))
         if place.resumed:
             place.learn(logged)
-        heard = place.heard_of(logged)
-        lost = [part for each in rows.events if place.misses(each) for part in (*_unsaid(each, heard), each)]
-        return [LiveEvent(EventId(rows.run.attempt, 0), each) for each in lost]
+        lost = [each for each in rows.events if place.misses(each)]
+        return _of_attempt(rows.run.attempt, _with_text(lost, place.heard_of(logged)))
 
     async def _rows(self, run: RunRecord) -> Snapshot | None:
         """Return what the rows say of a run; None if it was deleted just now."""
@@ -217,7 +217,7 @@ class Followers:
             if self._may_yet_come(place):
                 return None
             log = None
-        logged = [] if log is None or place.follows_rows else await _all_of(log)
+        logged = await _all_of(None if place.follows_rows else log)
         heard = logged[: place.heard_up_to(logged)]
         if len(heard) < len(logged):
             if (more := await self._logged(run.id, heard[-1].id if heard else None)) is not None:
@@ -236,7 +236,7 @@ class Followers:
         """Return what rows say beyond what is logged; of a run without a log, the ends that the place misses."""
         rows = await self._rows(run)
         if rows is None:
-            return [LiveEvent(EventId(run.attempt, 0), told(run))]
+            return _of_attempt(run.attempt, [told(run)])
         if (rows.run.status, rows.run.attempt) != (run.status, run.attempt):
             return None
         *parts, rest = rows.events
@@ -246,9 +246,7 @@ class Followers:
             lost = [each for each in parts if about(each) not in (ended if each.name in ENDS else begun)]
         else:
             lost = [each for each in parts if place.misses(each)]
-        heard = place.heard_of(logged)
-        untold = [part for each in lost for part in (*_unsaid(each, heard), each)]
-        return [LiveEvent(EventId(run.attempt, 0), each) for each in (*untold, rest)]
+        return _of_attempt(run.attempt, [*_with_text(lost, place.heard_of(logged)), rest])
 
     async def wait(self, project: str, thread_id: str, run_id: str, timeout_s: float) -> RunRecord:
         """Return the run once it rests, or as it is when the time is up. Raises NotFound."""
@@ -302,9 +300,18 @@ def _unsaid(end: Event, heard: Sequence[Event]) -> list[Event]:
     return [text_delta(message["id"], index, rest, first=index not in said) for index, rest in rests if rest]
 
 
-async def _all_of(log: Subscription) -> list[LiveEvent]:
+def _with_text(lost: Sequence[Event], heard: Sequence[Event]) -> list[Event]:
+    return [part for each in lost for part in (*_unsaid(each, heard), each)]
+
+
+def _of_attempt(attempt: int, events: Sequence[Event]) -> list[LiveEvent]:
+    """Give events out of rows an id, which is none of a log's."""
+    return [LiveEvent(EventId(attempt, 0), each) for each in events]
+
+
+async def _all_of(log: Subscription | None) -> list[LiveEvent]:
     found = []
-    while live := await log.next(0):
+    while log and (live := await log.next(0)):
         found.append(live)
     return found
 

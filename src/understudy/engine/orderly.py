@@ -36,7 +36,6 @@ class Orderly:
         self._is_over = False
         self.resumed = after is not None
         self.follows_rows = finished is not None
-        self._known = (finished or frozenset()) | unfinished
         self._open = set(unfinished)
         self._ended = set(finished or ())
         self._heard: tuple[EventId, EventId] | None = None
@@ -104,10 +103,9 @@ class Orderly:
         return bool(self._open)
 
     def misses(self, end: Event) -> bool:
-        """Tell whether the end of an object was not heard, which was begun here, or of which no row told before."""
+        """Tell whether the end of an object was not heard, which was begun here or, after rows, at any time."""
         of = about(end)
-        new = self.follows_rows and of not in self._known
-        return end.name in ENDS and of not in self._ended and (new or of in self._open)
+        return end.name in ENDS and of not in self._ended and (self.follows_rows or of in self._open)
 
 
 def about(told_event: Event) -> str:
