@@ -195,7 +195,8 @@ def _pattern(path: str, found: Found) -> Complaint:
     return Complaint(message, path, "invalid_value")
 
 
-def _nul(path: str, _: Found) -> Complaint:
+def null_character(path: str) -> Complaint:
+    """Say that a text, at a path or in an address, holds what PostgreSQL cannot keep."""
     where = f"Invalid '{path}'" if path else "Invalid body"
     return Complaint(f"{where}: it contains a null character (\\u0000).", path or None, "invalid_value")
 
@@ -238,7 +239,7 @@ _SENTENCES: dict[str, Callable[[str, Found], Complaint]] = {
     "part_missing": _part_missing,
     "both_given": _both,
     "json_invalid": _not_json,
-    "null_character": _nul,
+    "null_character": lambda path, _: null_character(path),
 }
 
 _FLAT = ("query", "path", "header")

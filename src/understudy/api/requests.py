@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import from_json
 from starlette.types import Scope
 
+from understudy.api.complaints import null_character
 from understudy.api.keyring import Caller, Keyring
 from understudy.engine.conversation import Conversations
 from understudy.engine.follow import Followers
@@ -66,9 +67,8 @@ def _refuse_nul(request: Request) -> None:
     """Tell of a null character as it is told of in bodies: PostgreSQL cannot even look for one."""
     for param, value in [*request.path_params.items(), *request.query_params.multi_items()]:
         if NUL in value or NUL in param:
-            where = quoted(param.replace(NUL, ""))
-            message = f"Invalid '{where}': it contains a null character (\\u0000)."
-            raise InvalidRequest(message, param=where, code="invalid_value")
+            told = null_character(quoted(param.replace(NUL, "")))
+            raise InvalidRequest(told.message, param=told.param, code=told.code)
 
 
 def services_of(scope: Scope) -> Services:
