@@ -75,6 +75,16 @@ def nats_server() -> "Nats":
     return setups.nats()
 
 
+@pytest.fixture
+def own_nats() -> "Iterator[Nats]":
+    """Return a NATS that the test may kill."""
+    from tests.harness.nats import Nats
+
+    server = Nats().start()
+    yield server
+    server.close()
+
+
 @pytest.fixture(scope="session")
 def _server(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("shared") / "data"

@@ -6,7 +6,7 @@ import json
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -46,13 +46,6 @@ globals().update(contract(bus_contract))
 
 
 # --- NATS's own --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def own_nats() -> Iterator[Nats]:
-    server = Nats().start()
-    yield server
-    server.close()
 
 
 @asynccontextmanager

@@ -25,6 +25,14 @@ def cluster(postgres_server: Postgres, nats_server: Nats, upstream: Upstream, tm
     yield from _closed(Cluster(postgres_server, nats_server, tmp_path, upstream.url))
 
 
+@pytest.fixture
+def cluster_on_own_nats(
+    postgres_server: Postgres, own_nats: Nats, upstream: Upstream, tmp_path: Path
+) -> Iterator[Cluster]:
+    """Return a cluster without processes, whose NATS the test may kill."""
+    yield from _closed(Cluster(postgres_server, own_nats, tmp_path, upstream.url))
+
+
 @pytest.fixture(scope="module")
 def _standing(
     postgres_server: Postgres, nats_server: Nats, _upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
