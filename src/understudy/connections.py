@@ -1,6 +1,6 @@
 """Connections of the HTTP server: uvicorn's, with limits on their number and on a request's head, which it has not.
 
-An answer's head and its body leave together, which they do not there.
+An answer's head and its body leave together, and a stop cuts off no request on its way, which is otherwise there.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 log = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 64 * 1024
+LINGER_S = 0.5
+"""How long an idle connection stays at a stop: what its client is sending just now is answered, and then it ends."""
 TURNED_AWAY = 100
 """How many connections beyond the limit are told so; those beyond them are closed at once."""
 FILES_PER_CONNECTION = 2
@@ -61,7 +63,10 @@ class HeadWithBody:
 
 
 class Connection(HttpToolsProtocol):
-    """Closes on clients who send a head byte by byte, or without end; one too many gets its answers of `full`."""
+    """Closes on clients who send a head byte by byte, or without end; one too many gets its answers of `full`.
+
+    At a stop it ends after the next answer, which says so.
+    """
 
     head_timeout_s: float
     most: int
@@ -71,6 +76,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._is_last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the clock: a connection that says nothing is closed too."""
@@ -95,6 +101,16 @@ class Connection(HttpToolsProtocol):
         """Stop the clock."""
         self._head_is_there()
         super().on_headers_complete()
+        if self._is_last:
+            super().shutdown()
+
+    def shutdown(self) -> None:
+        """End in good order: a client cannot tell whether a request was carried out that is cut off unanswered."""
+        self._is_last = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LINGER_S, super().shutdown)
+        else:
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""

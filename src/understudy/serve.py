@@ -10,13 +10,16 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from understudy import config, logs, model_download
 from understudy.app import build
@@ -135,13 +138,32 @@ class _Server(uvicorn.Server):
         services = self._app.state.services
         services.followers.release_polls()
         services.waits.release()
+        await self._take_in(sockets or [])
         ending = asyncio.create_task(self._end_streams(), name="end of the grace")
         await super().shutdown(sockets)
         ending.cancel()
 
+    async def _take_in(self, listeners: list[socket.socket]) -> None:
+        """Stop listening, but take in who has connected by now: the system would cut them off with their requests."""
+        waiting = [connected for listener in listeners for connected in _accepted(listener)]
+        for server in self.servers:
+            server.close()
+        of_uvicorn = cast("type[HttpToolsProtocol]", self.config.http_protocol_class)
+        protocol = partial(of_uvicorn, self.config, self.server_state, self.lifespan.state)
+        loop = asyncio.get_running_loop()
+        taken = [loop.connect_accepted_socket(protocol, connected, ssl=self.config.ssl) for connected in waiting]
+        await asyncio.gather(*taken, return_exceptions=True)  # some may be gone by now
+
     async def _end_streams(self) -> None:
         await asyncio.sleep(_GRACE_S)
         await self._app.state.wind_down()
+
+
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    listener.setblocking(False)
+    with suppress(OSError):  # nobody waits, or nobody any more
+        while True:
+            yield listener.accept()[0]
 
 
 def _leave_out_of_collections() -> None:

@@ -7,8 +7,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import httpx2
 import pytest
 from tests.conftest import MakeServer
 from tests.harness.replies import Gate, Reply
@@ -17,6 +19,8 @@ from tests.harness.upstream import Upstream
 from tests.harness.wire import Event, Json, Stream, Wire, names, run_path, text_of
 
 LONGEST_S = 10
+CLIENTS = 8
+KEY = {"authorization": "Bearer sk-any"}
 ANSWER = "The whole answer."
 
 
@@ -48,6 +52,29 @@ def streaming(wire: Wire, **fields: str) -> Json:
 
 def test_an_idle_server_is_gone_at_once(server: Server) -> None:
     assert stop(server) < 2
+
+
+@pytest.mark.parametrize("had_answers", [True, False], ids=["idle connections", "new connections"])
+def test_what_was_sent_before_the_end_is_answered(server: Server, had_answers: bool) -> None:
+    clients = [httpx2.Client(base_url=f"{server.url}/v1", headers=KEY, timeout=30) for _ in range(CLIENTS)]
+    if had_answers:
+        assert {client.get("/threads").status_code for client in clients} == {200}
+    server.signal(signal.SIGSTOP)
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        sent = [threads.submit(client.post, "/threads", json={}) for client in clients]
+        time.sleep(0.5)  # the system takes connections and bytes for who hangs
+        server.signal(signal.SIGTERM)
+        server.signal(signal.SIGCONT)
+        answers = [one.result() for one in sent]
+    assert {(each.status_code, each.headers["connection"]) for each in answers} == {(200, "close")}
+    assert stop(server) < 2
+    for client in clients:
+        client.close()
+
+
+def test_who_says_nothing_more_is_soon_let_go(server: Server, wire: Wire) -> None:
+    assert wire.get("/threads").status_code == 200
+    assert stop(server) < 3
 
 
 def test_a_stream_that_ends_within_the_grace_ends_whole(server: Server, wire: Wire, upstream: Upstream) -> None:
