@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from understudy.bus.base import Bus, Work
-from understudy.errors import Unavailable
+from understudy.errors import Unavailable, UnderstudyError
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,20 @@ class Held(Generic[Record]):
         finally:
             for waiting in called_off:
                 waiting.cancel()
+
+
+async def claim_wholly(
+    claim: Coroutine[Any, Any, Record | None], hand_back: Callable[[Record], Awaitable[None]]
+) -> Record | None:
+    """Return what a claim made ours. A stop that falls into it waits for its end, and hands back what that was."""
+    claiming = asyncio.ensure_future(claim)
+    try:
+        return await asyncio.shield(claiming)
+    except asyncio.CancelledError:
+        with suppress(UnderstudyError):
+            if (record := await claiming) is not None:
+                await hand_back(record)
+        raise
 
 
 class Workload(Generic[Record]):

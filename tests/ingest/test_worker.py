@@ -242,6 +242,27 @@ async def test_a_worker_that_stops_hands_its_files_back(shelf: Shelf) -> None:
     assert (await shelf.rest(store_id, file_id)).status == "completed"
 
 
+async def test_a_stop_while_a_file_is_claimed_hands_it_back(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly_taken(*_: object) -> None:
+        told.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(shelf.bus, "taken", slowly_taken)
+    worker = shelf.work()
+    [file_id] = await shelf.files(1)
+    store_id = await shelf.make(file_id)
+    await asyncio.wait_for(told.wait(), SOON_S)
+    stopping = asyncio.create_task(worker.stop())
+    await asyncio.sleep(0.02)
+    go_on.set()
+    await asyncio.wait_for(stopping, SOON_S)
+    row = await shelf.row(store_id, file_id)
+    assert (row["status"], row["worker"], row["tries"], row["lease_until"]) == ("in_progress", None, 0, 0.0)
+    assert shelf.intake.begun == []
+
+
 async def test_who_was_thought_dead_writes_nothing(shelf: Shelf) -> None:
     [file_id] = await shelf.files(1)
     gate = shelf.intake.outcomes[file_id] = asyncio.Event()

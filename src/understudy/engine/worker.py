@@ -21,7 +21,7 @@ from understudy.storage import runs
 from understudy.storage.base import Store
 from understudy.storage.faults import StorageFault
 from understudy.storage.runs import RunRecord
-from understudy.workload import Held, Workload
+from understudy.workload import Held, Workload, claim_wholly
 
 log = logging.getLogger(__name__)
 
@@ -90,14 +90,7 @@ class Worker:
         """Work on a run; one that was offered hears by `taken` whether it is ours."""
         logs.tag(run_id=run_id)
         async with self._bus.signalled(run_id) as signal:  # first listen, then claim: no signal falls in between
-            beginning = asyncio.ensure_future(self._begin(run_id, taken))
-            try:
-                run = await asyncio.shield(beginning)
-            except asyncio.CancelledError:
-                with suppress(UnderstudyError):
-                    if (run := await beginning) is not None:
-                        await self._hand_back(run)
-                raise
+            run = await claim_wholly(self._begin(run_id, taken), self._hand_back)
             if run is not None:
                 logs.tag(thread_id=run.thread_id)
                 await self._attend(run, signal)

@@ -22,7 +22,7 @@ from understudy.storage import vector_store_files, vector_stores
 from understudy.storage.base import Store
 from understudy.storage.faults import StorageFault
 from understudy.storage.vector_store_files import FileRecord
-from understudy.workload import Held, Workload
+from understudy.workload import Held, Workload, claim_wholly
 
 log = logging.getLogger(__name__)
 
@@ -93,13 +93,18 @@ class FileWorker:
             await self._bus.taken(job, "files")
             return
         async with self._bus.signalled(job) as signal:  # first listen, then claim: no signal falls in between
-            file = await self._store.write(lambda connection: self._claim(connection, store_id, file_id))
-            await self._bus.taken(job, "files")
+            file = await claim_wholly(self._begin(job, store_id, file_id), self._hand_back)
             if file is not None:
                 await self._attend(file, signal)
         await self._empty_file(store_id, file_id)
         await self._bus.signal(job)
         await self._bus.signal(store_id)
+
+    async def _begin(self, job: str, store_id: str, file_id: str) -> FileRecord | None:
+        """Claim a file and tell so; return it if it is to be taken in here."""
+        file = await self._store.write(lambda connection: self._claim(connection, store_id, file_id))
+        await self._bus.taken(job, "files")
+        return file
 
     def _claim(self, connection: Connection, store_id: str, file_id: str) -> FileRecord | None:
         """Make a file this worker's own, unless it has no future."""
@@ -126,10 +131,13 @@ class FileWorker:
                 if not working.done():
                     working.cancel()
                     await asyncio.wait({working})
-                    with suppress(UnderstudyError):
-                        await self._store.write(lambda connection: vector_store_files.hand_back(connection, file))
+                    await self._hand_back(file)
         if not working.cancelled():
             working.result()
+
+    async def _hand_back(self, file: FileRecord) -> None:
+        with suppress(UnderstudyError):
+            await self._store.write(lambda connection: vector_store_files.hand_back(connection, file))
 
     async def _taken_away(self, file: FileRecord, signal: Signal) -> None:
         """Return once a file is no longer this worker's. A signal only says that something was done to it.
