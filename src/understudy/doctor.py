@@ -17,6 +17,8 @@ from understudy.config_file import without_password
 from understudy.config_models import models_config
 from understudy.errors import UnderstudyError
 from understudy.inference.dialect import Upstream
+from understudy.storage import api_keys
+from understudy.storage.api_keys import ApiKey
 from understudy.topology import keeps_in_file
 
 _MIN_PYTHON = (3, 11)
@@ -108,21 +110,27 @@ def _database(settings: Settings) -> Finding:
 
 
 def _shared_database(settings: Settings) -> Finding:
-    from understudy.adapters import store_of
-
-    async def look() -> None:
-        store = store_of(settings)
-        try:
-            await store.open()
-        finally:
-            await store.close()
-
     place = without_password(settings.database_url)
     try:
-        asyncio.run(look())
+        _shared_keys(settings)
     except UnderstudyError as problem:
         return Finding("database", "broken", f"{place}: {problem}", "docs/deployment.md says how it is set up")
     return Finding("database", "ok", f"{place}, with this version's schema")
+
+
+def _shared_keys(settings: Settings) -> list[ApiKey]:
+    """Return the keys in a database that many share. Raises UnderstudyError if that cannot be read."""
+    from understudy.adapters import store_of
+
+    async def look() -> list[ApiKey]:
+        store = store_of(settings)
+        try:
+            await store.open()
+            return await store.read(api_keys.all_of)
+        finally:
+            await store.close()
+
+    return asyncio.run(look())
 
 
 def _disk(settings: Settings) -> Finding:
@@ -166,12 +174,12 @@ def _keys(settings: Settings) -> Finding:
 
 def _has_stored_keys(settings: Settings) -> bool:
     path = Path(settings.database_url.removeprefix("sqlite:///"))
-    if not path.exists():
-        return False
     try:
+        if not keeps_in_file(settings):
+            return bool(_shared_keys(settings))
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             return connection.execute("SELECT 1 FROM api_keys LIMIT 1").fetchone() is not None
-    except sqlite3.Error:  # what is wrong with the database is told elsewhere; one of an older version has no keys
+    except (sqlite3.Error, UnderstudyError):  # told elsewhere; a database of an older version has no keys
         return False
 
 

@@ -24,6 +24,12 @@ def said(environment: Mapping[str, str], *command: str) -> tuple[int, str]:
     return done.returncode, (done.stderr + done.stdout).strip().splitlines()[-1]
 
 
+def doctor(environment: Mapping[str, str]) -> str:
+    """Return what is found by whoever is to serve others."""
+    command = [sys.executable, "-m", "understudy", "doctor", "--host", "0.0.0.0"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60).stdout
+
+
 @pytest.fixture
 def environment(upstream: Upstream, tmp_path: Path) -> dict[str, str]:
     return Server(tmp_path / "data", upstream.url).environment
@@ -67,13 +73,10 @@ def test_the_way_from_an_empty_database_to_a_server(
     assert code == 0
     assert line.startswith("the database has schema 0")
     assert said(environment, "migrate")[1].startswith("nothing to do: the database has schema 0")
+    assert "there is no key yet" in doctor(environment)
     assert said(environment, "keys", "create")[0] == 0
-    assert (
-        "this version's schema"
-        in subprocess.run(
-            [sys.executable, "-m", "understudy", "doctor"], env=environment, capture_output=True, text=True
-        ).stdout
-    )
+    assert "this version's schema" in (found := doctor(environment))
+    assert "others can reach 0.0.0.0, and there are keys" in found
     postgres_server.drop(url)
 
 
