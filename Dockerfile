@@ -8,8 +8,9 @@ FROM python:3.12-slim
 COPY requirements/runtime.txt /tmp/runtime.txt
 RUN pip install --no-cache-dir -r /tmp/runtime.txt
 COPY --from=build /wheels/*.whl /tmp/
-# bubblewrap is the code interpreter's jail; without the rights that docs/deployment.md names it says that it is off
-RUN apt-get update && apt-get install -y --no-install-recommends bubblewrap && rm -rf /var/lib/apt/lists/* \
+# libgomp1 is for the embedded model; bubblewrap is the code interpreter's jail, which is off and says so without the
+# rights that docs/deployment.md names
+RUN apt-get update && apt-get install -y --no-install-recommends bubblewrap libgomp1 && rm -rf /var/lib/apt/lists/* \
     && pip install --no-cache-dir --no-deps /tmp/understudy-*.whl && rm -rf /tmp/* \
     && useradd --uid 10001 --create-home understudy && mkdir /kept && chown understudy /kept
 USER understudy

@@ -13,14 +13,14 @@ SEED ?= 4711
 ROUNDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo bench bench-scaled chaos test test-all test-fast lint format docs pins vendored model node browser sandbox clean
+.PHONY: help install demo bench bench-scaled chaos test test-all test-fast lint format docs pins vendored model openmp node browser sandbox clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 install: .venv/runtime.stamp  ## set up .venv, so that .venv/bin/understudy serve works
 
-demo: install  ## see an assistant work, in three languages, on the embedded model
+demo: install openmp  ## see an assistant work, in three languages, on the embedded model
 	$(BIN)/understudy demo
 
 test: .venv/dev.stamp model node browser sandbox lint  ## the suite, with the embedded model
@@ -66,35 +66,31 @@ pins: .venv/dev.stamp  ## write requirements/ from what .venv holds
 vendored:  ## take the playground's libraries from npm again, as requirements/vendored.toml says
 	$(PYTHON) requirements/vendored.py
 
-model: install
+model: install openmp
 	$(BIN)/understudy models fetch
 
-# the tests of the Node SDKs need it; they skip, and say so, where it is missing
+# $(call of_the_system,TEST,PACKAGES,LOSS): what no pip can bring; where it cannot be had, say what is lost
+define of_the_system
+@if $(1); then :; \
+elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+  (apt-get install -y --no-install-recommends $(2) || \
+    (apt-get update && apt-get install -y --no-install-recommends $(2))) >/dev/null 2>&1 || \
+    echo "$(2) could not be installed: $(3)"; \
+else echo "$(2) must be installed as root: $(3)"; fi
+endef
+
+# slim systems do not have it
+openmp: install
+	$(call of_the_system,[ "$$(uname)" != Linux ] || $(BIN)/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null,libgomp1,the embedded model will not run)
+
 node:
-	@if command -v node >/dev/null && command -v npm >/dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  (apt-get install -y --no-install-recommends nodejs npm || \
-	    (apt-get update && apt-get install -y --no-install-recommends nodejs npm)) >/dev/null 2>&1 || \
-	    echo "skipped: node and npm could not be installed, so the tests of the Node SDKs will not run"; \
-	else echo "skipped: node and npm are missing (install them as root), so the tests of the Node SDKs will not run"; fi
+	$(call of_the_system,command -v node >/dev/null && command -v npm >/dev/null,nodejs npm,skipped: the tests of the Node SDKs)
 
-# the tests of hostile web pages need it; they skip, and say so, where it is missing
 browser:
-	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  (apt-get install -y --no-install-recommends chromium || \
-	    (apt-get update && apt-get install -y --no-install-recommends chromium)) >/dev/null 2>&1 || \
-	    echo "skipped: chromium could not be installed, so the tests with a browser will not run"; \
-	else echo "skipped: chromium is missing (install it as root), so the tests with a browser will not run"; fi
+	$(call of_the_system,command -v chromium >/dev/null || command -v chromium-browser >/dev/null,chromium,skipped: the tests with a browser)
 
-# the tests that run code need it; they skip, and say so, where there is no jail
 sandbox: install
-	@if command -v bwrap >/dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  (apt-get install -y --no-install-recommends bubblewrap || \
-	    (apt-get update && apt-get install -y --no-install-recommends bubblewrap)) >/dev/null 2>&1 || \
-	    echo "skipped: bubblewrap could not be installed, so the tests that run code will not run"; \
-	else echo "skipped: bubblewrap is missing (install it as root), so the tests that run code will not run"; fi
+	$(call of_the_system,command -v bwrap >/dev/null,bubblewrap,skipped: the tests that run code)
 	@$(BIN)/understudy sandbox setup || echo "skipped: the tests that run code will not run"
 
 .venv/runtime.stamp: requirements/runtime.txt pyproject.toml

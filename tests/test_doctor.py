@@ -1,6 +1,7 @@
 """What `understudy doctor` finds, on machines that lack this or that."""
 
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,15 @@ def test_a_model_file_of_ones_own(tmp_path: Path) -> None:
     assert str(own) in broken("embedded model", model_path=str(own)).what
     own.write_bytes(b"GGUF")
     assert find("embedded model", list(findings({"model_path": str(own)}))).state == "ok"
+
+
+def test_a_system_without_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_there(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", not_there)
+    assert "apt-get install libgomp1" in broken("embedded model").what
 
 
 def test_an_upstream_that_is_not_there() -> None:

@@ -57,11 +57,12 @@ async def test_a_missing_file_is_told() -> None:
     await model.aclose()
 
 
-async def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_model_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "junk.gguf").write_bytes(b"junk" * 100)
     model = EmbeddedModel(tmp_path / "junk.gguf")
     with pytest.raises(UpstreamError, match="could not be started"):
         await model.warm()
+    assert "could not be started: {" in caplog.text, "in the engine's own words"
     assert not model.running
     await model.aclose()
 

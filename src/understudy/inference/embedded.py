@@ -5,7 +5,9 @@ is tried once more on a new child; one that has is an UpstreamError. Nothing her
 """
 
 import asyncio
+import ctypes
 import json
+import logging
 import os
 import secrets
 import sys
@@ -21,6 +23,8 @@ from understudy.inference.constrained import Constrained
 from understudy.inference.dialect import Dialect, Upstream
 from understudy.inference.openai_compatible import OpenAICompatible
 
+log = logging.getLogger(__name__)
+
 CONTEXT_WINDOW = 8_192
 """Tokens. Two cores read about 45 a second, so a full window is 3 minutes of waiting; its cache takes 235 MiB."""
 
@@ -29,6 +33,19 @@ _START_TIMEOUT_S = 180  # a cold disk reads 1.1 GB
 _FIRST_BYTE_TIMEOUT_S = 600  # a full window on a busy machine
 _CONNECT_TIMEOUT_S = 60  # it is a process of this machine: if it lives it answers, however busy all are
 _ATTEMPTS = 2
+_OPENMP = "libgomp.so.1"
+
+
+def missing_library() -> str | None:
+    """Say which library of the system the engine lacks, and how to get it. Its package brings all others itself."""
+    if sys.platform != "linux":
+        return None
+    try:
+        ctypes.CDLL(_OPENMP)
+    except OSError:
+        how = "Debian, Ubuntu: apt-get install libgomp1; Fedora, Amazon Linux: dnf install libgomp"
+        return f"its engine needs {_OPENMP}, which is not there; install it ({how})"
+    return None
 
 
 @dataclass(slots=True)
@@ -142,6 +159,7 @@ class EmbeddedModel:
         try:
             return str(json.loads(line)["address"])
         except (ValueError, KeyError):
+            log.warning("the embedded model could not be started: %s", missing_library() or line.decode() or "no word")
             raise self._failed("The embedded model could not be started; `understudy doctor` says more.") from None
 
     def _failed(self, reason: str) -> UpstreamError:
