@@ -17,7 +17,6 @@ from understudy.config_file import without_password
 from understudy.config_models import models_config
 from understudy.errors import UnderstudyError
 from understudy.inference.dialect import Upstream
-from understudy.inference.embedded import missing_library
 from understudy.storage import api_keys
 from understudy.storage.api_keys import ApiKey
 from understudy.topology import keeps_in_file
@@ -231,7 +230,7 @@ def _models(settings: Settings, routes: list[str]) -> Iterator[Finding]:
 
 def _embedded(settings: Settings) -> Finding:
     path = model_download.path(settings)
-    if lack := missing_library():
+    if lack := model_download.missing_library():
         return Finding("embedded model", "broken", lack, "or give --model-url: another model needs no engine here")
     if model_download.is_there(settings):
         how = "your own file" if settings.model_path else "checked by its sha256"

@@ -1,5 +1,6 @@
-"""The embedded model's file, as the command line cares for it: is it wanted, is it there, fetch it with a bar."""
+"""The embedded model, as the command line cares for it: is it wanted, is its file there, fetch it with a bar."""
 
+import ctypes
 import shutil
 import sys
 import time
@@ -13,6 +14,7 @@ from understudy.errors import ConfigurationError
 from understudy.inference import model_file
 from understudy.inference.registry import EMBEDDED, EMBEDDED_MODEL, ModelRoutes, ModelsConfig
 
+_OPENMP = "libgomp.so.1"
 _REDRAW_S = 0.1
 _LINE_EVERY = 10  # percent; a log file gets a line now and then, a terminal a bar
 
@@ -47,6 +49,18 @@ def path(settings: Settings) -> Path:
 def is_there(settings: Settings) -> bool:
     """Say whether the file is there: checked by its sha256 once, unless it is the user's own."""
     return settings.model_path.is_file() if settings.model_path else model_file.is_present(settings.cache_dir)
+
+
+def missing_library() -> str | None:
+    """Say which library of the system the engine lacks, and how to get it. Its package brings all others itself."""
+    if sys.platform != "linux":
+        return None
+    try:
+        ctypes.CDLL(_OPENMP)
+    except OSError:
+        how = "Debian, Ubuntu: apt-get install libgomp1; Fedora, Amazon Linux: dnf install libgomp"
+        return f"its engine needs {_OPENMP}, which is not there; install it ({how})"
+    return None
 
 
 def fetch(settings: Settings, stream: TextIO | None = None) -> Path:

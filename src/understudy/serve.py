@@ -26,7 +26,6 @@ from understudy.app import build
 from understudy.config import Settings
 from understudy.connections import connections, make_room
 from understudy.errors import ConfigurationError, UnderstudyError
-from understudy.inference.embedded import missing_library
 from understudy.topology import Role
 from understudy.web import full
 
@@ -49,7 +48,7 @@ def serve(settings: Settings, role: Role = "all") -> None:
         log.warning("%s", remark)
     if model_download.is_wanted(settings) and not model_download.is_there(settings):
         log.warning("the embedded model is not there yet: run `understudy models fetch`, or give --model-url")
-    if model_download.is_wanted(settings) and (lack := missing_library()):
+    if model_download.is_wanted(settings) and (lack := model_download.missing_library()):
         log.warning("the embedded model cannot be used: %s", lack)
     check_tls(settings)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn hands the signal on to these when it is done

@@ -5,7 +5,6 @@ is tried once more on a new child; one that has is an UpstreamError. Nothing her
 """
 
 import asyncio
-import ctypes
 import json
 import logging
 import os
@@ -33,19 +32,6 @@ _START_TIMEOUT_S = 180  # a cold disk reads 1.1 GB
 _FIRST_BYTE_TIMEOUT_S = 600  # a full window on a busy machine
 _CONNECT_TIMEOUT_S = 60  # it is a process of this machine: if it lives it answers, however busy all are
 _ATTEMPTS = 2
-_OPENMP = "libgomp.so.1"
-
-
-def missing_library() -> str | None:
-    """Say which library of the system the engine lacks, and how to get it. Its package brings all others itself."""
-    if sys.platform != "linux":
-        return None
-    try:
-        ctypes.CDLL(_OPENMP)
-    except OSError:
-        how = "Debian, Ubuntu: apt-get install libgomp1; Fedora, Amazon Linux: dnf install libgomp"
-        return f"its engine needs {_OPENMP}, which is not there; install it ({how})"
-    return None
 
 
 @dataclass(slots=True)
@@ -159,7 +145,7 @@ class EmbeddedModel:
         try:
             return str(json.loads(line)["address"])
         except (ValueError, KeyError):
-            log.warning("the embedded model could not be started: %s", missing_library() or line.decode() or "no word")
+            log.warning("the embedded model could not be started: %s", line.decode() or "no word")
             raise self._failed("The embedded model could not be started; `understudy doctor` says more.") from None
 
     def _failed(self, reason: str) -> UpstreamError:
