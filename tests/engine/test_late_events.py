@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.chaos.checker import illegal
 from tests.engine.house import HAPPY_PATH, SOON_S, House, function, names
 from tests.storage.builders import PROJECT
 
@@ -14,6 +15,7 @@ from understudy.engine.follow import AWAY_S
 from understudy.engine.orderly import Orderly
 from understudy.engine.service import Started
 from understudy.errors import Unavailable
+from understudy.inference.base import TextDelta
 from understudy.protocol.events import Event, arguments_delta
 from understudy.testing import call, say
 
@@ -216,6 +218,59 @@ async def test_what_went_on_after_a_pause_is_told_to_who_did_not_hear_it(house: 
     assert isinstance(going_on.events, Orderly)
     going_on.events.go_on_in(Deaf(started.events, 0))
     assert names(await house.events(going_on)) == ["thread.run.step.completed", *HAPPY_PATH[1:]]
+
+
+BEGUN = {"thread.run.step.in_progress", "thread.message.in_progress"}
+
+
+def wrong(events: list[LiveEvent]) -> list[str]:
+    return illegal([(live.event.name, json.loads(live.event.data)) for live in events])
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["a piece of it is told", "it is not told"])
+async def test_a_beginning_that_was_lost_is_told_with_its_end(
+    house: House, monkeypatch: pytest.MonkeyPatch, heard: bool
+) -> None:
+    """The SDKs' handlers fail at a delta of what was not created."""
+    publish = house.bus.publish
+    lost = ("created", "in_progress") if heard else ("created", "in_progress", "delta")
+
+    async def publish_some(run_id: str, attempt: int, events: Any) -> list[EventId]:
+        told = [each for each in events if each.name.startswith("thread.run.") and "step" not in each.name]
+        return await publish(run_id, attempt, [each for each in events if each in told or not each.name.endswith(lost)])
+
+    monkeypatch.setattr(house.bus, "publish", publish_some)
+    house.model.turns = [say("one two three")]
+    house.work()
+    started = await house.start()
+    for events in (await house.events(started), await replay(house, started)):
+        assert wrong(events) == []
+        assert sorted(names(events)) == sorted(set(HAPPY_PATH) - BEGUN)
+        assert "".join(text_of(each.event) for each in events) == "one two three"
+
+
+class HardOfHearing(Deaf):
+    """A place that begins so many events late."""
+
+    async def next(self, timeout_s: float) -> LiveEvent | None:
+        while self.count > 0 and await self.place.next(timeout_s):
+            self.count -= 1
+        return await self.place.next(timeout_s)
+
+
+@pytest.mark.parametrize("missed", range(HAPPY_PATH.index("thread.message.completed") + 3))
+async def test_who_answers_and_hears_from_amid_the_text_on_is_told_nothing_by_halves(house: House, missed: int) -> None:
+    """Its server could not reach NATS as the outputs came in."""
+    house.model.turns = [call(get_weather={}), [TextDelta("It "), TextDelta("rains "), *say("now.")]]
+    house.work()
+    started = await house.start(tools=[function()])
+    await house.rest(started)
+    going_on = await house.submit(started.run, get_weather="rain")
+    assert isinstance(going_on.events, Orderly)
+    going_on.events.go_on_in(HardOfHearing(going_on.events._place, missed))
+    events = await house.events(going_on)
+    assert wrong(events) == []
+    assert "".join(text_of(each.event) for each in events) == "It rains now."
 
 
 @pytest.mark.usefixtures("impatient", "forgetful")

@@ -1,23 +1,20 @@
 """Following a run: its log, then live; where the log is gone, its rows, then live."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from understudy.bus.base import Bus, EventId, FellBehind, LiveEvent, Subscription
 from understudy.engine.orderly import Orderly, about
+from understudy.engine.retelling import Snapshot, all_before, snapshot_of, with_all_before
 from understudy.engine.transitions import told
 from understudy.errors import NotFound, Unavailable
 from understudy.ids import Clock
-from understudy.protocol.events import ENDS, RUN_ENDS, STREAM_ENDS, Event, event, text_delta
-from understudy.protocol.messages import Message
+from understudy.protocol.events import ENDS, RUN_ENDS, STREAM_ENDS, Event
 from understudy.protocol.runs import FINAL, RESTING
-from understudy.protocol.steps import RunStep
-from understudy.storage import messages, runs, steps, threads
+from understudy.storage import runs, threads
 from understudy.storage.base import Store
 from understudy.storage.runs import RunRecord
 
@@ -32,27 +29,6 @@ STOPPING = (
     "The server is stopping. The run goes on when it is back: retrieve it, or follow it at "
     "GET /v1/threads/{thread_id}/runs/{run_id}/events with the last event's id as Last-Event-ID."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A run as its rows have it, with the ids of the objects in it that have ended and that have not."""
-
-    run: RunRecord
-    events: list[Event]
-    finished: frozenset[str]
-    unfinished: frozenset[str]
-
-    def covers(self, later: Event) -> bool:
-        """Tell whether a live event says nothing new to who has read the snapshot.
-
-        Deltas of an unfinished object are of no use: those before the snapshot are lost, and its end brings the whole.
-        """
-        object_id = json.loads(later.data)["id"]
-        if object_id in self.unfinished:
-            return later.name.endswith((".created", ".in_progress", ".delta"))
-        same_status = object_id == self.run.id and later.name == f"thread.run.{self.run.status}"
-        return object_id in self.finished or same_status
 
 
 class Followers:
@@ -90,7 +66,7 @@ class Followers:
                 events, is_over = await self._look(run_id, place)
             else:
                 is_over = live.event.name in STREAM_ENDS
-                events = await self._with_ends(live, run_id, place) if is_over else (live,)
+                events = await self._with_ends(live, run_id, place) if live.event.name in ENDS else (live,)
             for each in events:
                 yield each
 
@@ -114,7 +90,7 @@ class Followers:
         """Follow a run, live or finished, from any place; up to its end, or to where it waits now."""
         place = await self._logged(run_id, after)
         live_place = await self._bus.subscribe_live(run_id)
-        snapshot = await self._store.read(lambda connection: _snapshot(connection, project, thread_id, run_id))
+        snapshot = await self._store.read(lambda connection: snapshot_of(connection, project, thread_id, run_id))
         if place is not None:
             async for live in self._replay_log(snapshot.run, Orderly(place, after=after)):
                 yield live
@@ -136,8 +112,11 @@ class Followers:
     async def again(self, run_id: str, attempt: int) -> AsyncGenerator[LiveEvent | None, None]:
         """Follow a run as a stream did that its client lost: from its beginning, or from where `attempt` paused."""
         place = await self._logged(run_id)
-        if place is not None and (attempt == 0 or await _skip_pause(place, attempt)):
-            async for live in self.follow(run_id, Orderly(place, passed=attempt or -1)):
+        before = [] if place is None or attempt == 0 else await _skip_pause(place, attempt)
+        if place is not None and before is not None:
+            orderly = Orderly(place, passed=attempt or -1)
+            orderly.learn(before)
+            async for live in self.follow(run_id, orderly):
                 yield live
             return
         run = await self._store.read(lambda connection: runs.find(connection, run_id))
@@ -181,7 +160,12 @@ class Followers:
         return None
 
     async def _with_ends(self, live: LiveEvent, run_id: str, place: Orderly) -> list[LiveEvent]:
-        """Return an event; before a run's end, the ends of what is open: a server may have died before it told them."""
+        """Return an event; before a run's end, the ends of what is open: a server may have died before it told them.
+
+        Before the end of what was not heard to begin, its beginning.
+        """
+        if place.lacks_beginning(live.event, live.id.attempt):
+            return [*_of_attempt(live.id.attempt, all_before(live.event)), live]
         if live.event.name not in RUN_ENDS or not (place.has_open or place.resumed):
             return [live]
         with suppress(Unavailable):
@@ -197,13 +181,13 @@ class Followers:
         if place.resumed:
             place.learn(logged)
         lost = [each for each in rows.events if place.misses(each)]
-        return _of_attempt(rows.run.attempt, _with_text(lost, place.heard_of(logged)))
+        return _of_attempt(rows.run.attempt, with_all_before(lost, place, logged))
 
     async def _rows(self, run: RunRecord) -> Snapshot | None:
         """Return what the rows say of a run; None if it was deleted just now."""
         with suppress(NotFound):
             of = (run.project, run.thread_id, run.id)
-            return await self._store.read(lambda connection: _snapshot(connection, *of))
+            return await self._store.read(lambda connection: snapshot_of(connection, *of))
         return None
 
     async def _untold(self, run: RunRecord, place: Orderly) -> list[LiveEvent] | None:
@@ -246,7 +230,7 @@ class Followers:
             lost = [each for each in parts if about(each) not in (ended if each.name in ENDS else begun)]
         else:
             lost = [each for each in parts if place.misses(each)]
-        return _of_attempt(run.attempt, [*_with_text(lost, place.heard_of(logged)), rest])
+        return _of_attempt(run.attempt, [*with_all_before(lost, place, logged), rest])
 
     async def wait(self, project: str, thread_id: str, run_id: str, timeout_s: float) -> RunRecord:
         """Return the run once it rests, or as it is when the time is up. Raises NotFound."""
@@ -281,29 +265,6 @@ def _tells_rest(live: LiveEvent, run: RunRecord) -> bool:
     return live.event.name == f"thread.run.{run.status}" and (run.status in FINAL or live.id.attempt == run.attempt)
 
 
-def _unsaid(end: Event, heard: Sequence[Event]) -> list[Event]:
-    """Return, before the end of a message that was begun, what of its text was not told: deltas make up the whole.
-
-    Who came in its midst hears the end alone.
-    """
-    if not end.name.startswith("thread.message."):
-        return []
-    message = json.loads(end.data)
-    if not heard or about(heard[0]) != message["id"]:
-        return []
-    said: dict[int, str] = {}
-    for delta in (json.loads(each.data)["delta"] for each in heard if each.name == "thread.message.delta"):
-        for part in delta["content"]:
-            said[part["index"]] = said.get(part["index"], "") + part.get("text", {}).get("value", "")
-    texts = [(index, part["text"]["value"]) for index, part in enumerate(message["content"]) if part["type"] == "text"]
-    rests = [(index, text.removeprefix(said.get(index, ""))) for index, text in texts]
-    return [text_delta(message["id"], index, rest, first=index not in said) for index, rest in rests if rest]
-
-
-def _with_text(lost: Sequence[Event], heard: Sequence[Event]) -> list[Event]:
-    return [part for each in lost for part in (*_unsaid(each, heard), each)]
-
-
 def _of_attempt(attempt: int, events: Sequence[Event]) -> list[LiveEvent]:
     """Give events out of rows an id, which is none of a log's."""
     return [LiveEvent(EventId(attempt, 0), each) for each in events]
@@ -316,12 +277,14 @@ async def _all_of(log: Subscription | None) -> list[LiveEvent]:
     return found
 
 
-async def _skip_pause(place: Subscription, attempt: int) -> bool:
-    """Go on to where an attempt waited for its client; False if that is not in the log."""
+async def _skip_pause(place: Subscription, attempt: int) -> list[LiveEvent] | None:
+    """Go on to where an attempt waited for its client; return what lies before, or None if that is not in the log."""
+    skipped = []
     while live := await place.next(0):
+        skipped.append(live)
         if live.id.attempt == attempt and live.event.name in STREAM_ENDS:
-            return True
-    return False
+            return skipped
+    return None
 
 
 async def _until_rest(place: Subscription) -> None:
@@ -329,44 +292,3 @@ async def _until_rest(place: Subscription) -> None:
     while live := await place.next(LOOK_EVERY_S):
         if live.event.name in STREAM_ENDS:
             return
-
-
-def _snapshot(connection: Connection, project: str, thread_id: str, run_id: str) -> Snapshot:
-    threads.get(connection, project, thread_id)
-    run = runs.get(connection, project, thread_id, run_id)
-    parts: list[Message | RunStep] = []
-    events: list[Event] = []
-    for kept in steps.of_run(connection, run_id):
-        step = kept.shown(with_results=run.include_results)
-        message = _message_of(connection, project, step)
-        parts += [step] if message is None else [step, message]
-        events += _step_events(step, message)
-    unfinished = frozenset(part.id for part in parts if part.status == "in_progress")
-    finished = frozenset(part.id for part in parts) - unfinished
-    events = [*events, told(run)] if run.status in RESTING else [told(run), *events]
-    return Snapshot(run, events, finished, unfinished)
-
-
-def _message_of(connection: Connection, project: str, step: RunStep) -> Message | None:
-    """The message that a step wrote, unless it wrote none or somebody has deleted it since."""
-    created = step.step_details.get("message_creation")
-    if created is not None:
-        with suppress(NotFound):
-            return messages.get(connection, project, step.thread_id, created["message_id"])
-    return None
-
-
-def _step_events(step: RunStep, message: Message | None) -> list[Event]:
-    """A finished object whole; an unfinished one as it began: its end will bring the whole."""
-    events = [_as_begun("thread.run.step", step, {"usage": None})] if step.status == "in_progress" else []
-    if message is not None and message.status == "in_progress":
-        events.append(_as_begun("thread.message", message, {"content": []}))
-    elif message is not None:
-        events.append(event(f"thread.message.{message.status}", message))
-    if step.status != "in_progress":
-        events.append(event(f"thread.run.step.{step.status}", step))
-    return events
-
-
-def _as_begun(noun: str, begun: Message | RunStep, changes: dict[str, object]) -> Event:
-    return event(f"{noun}.created", begun.model_copy(update=changes))

@@ -14,7 +14,8 @@ class Orderly:
     """A place in a run's events that leaves out what comes too late.
 
     A worker that was cut off tells what it had said when it is back, and others have gone on. Events of an attempt
-    older than one already seen are left out, and those of an object after its end.
+    older than one already seen are left out, and those of an object after its end. So are those of an object whose
+    beginning was not heard: NATS was away as this place was taken, say. The object's end then tells all of it.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Orderly:
         self._is_over = False
         self.resumed = after is not None
         self.follows_rows = finished is not None
-        self._open = set(unfinished)
+        self._begun = set(unfinished)
         self._ended = set(finished or ())
         self._heard: tuple[EventId, EventId] | None = None
         self.waits_since: float | None = None
@@ -50,6 +51,8 @@ class Orderly:
                 continue
             if live.id.attempt <= self._passed and live.event.name.endswith(_BEFORE_A_PAUSE):
                 continue
+            if self._is_stray(of, live.event.name):
+                continue
             self._attempt = live.id.attempt
             self._note(of, live)
             return live
@@ -59,10 +62,14 @@ class Orderly:
         """Go on in another place, which comes just after what was heard in this one."""
         self._place = place
 
+    def _is_stray(self, of: str, name: str) -> bool:
+        known = self.resumed or of in self._begun or name in ENDS or name.endswith(".created")
+        return not known and name.startswith(_PARTS)
+
     def _note(self, of: str, live: LiveEvent) -> None:
         name = live.event.name
         if name.endswith(".created"):
-            self._open |= {of} if name.startswith(_PARTS) else set()
+            self._begun |= {of} if name.startswith(_PARTS) else set()
             self._heard = (live.id, live.id) if name == "thread.message.created" else self._heard
         elif name == "thread.message.delta":
             self._heard = self._heard and (self._heard[0], live.id)
@@ -70,15 +77,14 @@ class Orderly:
             self._is_over = True
         elif name in ENDS:
             self._heard = None if name.startswith("thread.message.") else self._heard
-            self._open.discard(of)
             if of:
                 self._ended.add(of)
 
     def learn(self, logged: Sequence[LiveEvent]) -> None:
         """Note what was begun before this place, of a log's events, and not ended."""
-        ended = {about(live.event) for live in logged if live.event.name in ENDS} | self._ended
+        ended = {about(live.event) for live in logged if live.event.name in ENDS}
         begun = {about(live.event) for live in logged if live.event.name.startswith(_PARTS)}
-        self._open |= begun - ended
+        self._begun |= begun - ended
 
     # --- what it has heard -------------------------------------------------------------------------------------------
 
@@ -100,12 +106,21 @@ class Orderly:
     @property
     def has_open(self) -> bool:
         """Whether a message or a step was begun whose end was not heard."""
-        return bool(self._open)
+        return not self._begun <= self._ended
+
+    def lacks_beginning(self, end: Event, attempt: int | None = None) -> bool:
+        """Tell whether it is the end of an object whose beginning should have been heard here.
+
+        `attempt` is that which told it; a row tells what is no attempt's.
+        """
+        if self.resumed or self.follows_rows or (attempt is not None and attempt <= self._passed):
+            return False
+        return end.name in ENDS and end.name.startswith(_PARTS) and about(end) not in self._begun
 
     def misses(self, end: Event) -> bool:
         """Tell whether the end of an object was not heard, which was begun here or, after rows, at any time."""
         of = about(end)
-        return end.name in ENDS and of not in self._ended and (self.follows_rows or of in self._open)
+        return end.name in ENDS and of not in self._ended and (self.follows_rows or of in self._begun)
 
 
 def about(told_event: Event) -> str:
