@@ -86,8 +86,9 @@ openmp: install
 node:
 	$(call of_the_system,command -v node >/dev/null && command -v npm >/dev/null,nodejs npm,skipped: the tests of the Node SDKs)
 
-browser:
-	$(call of_the_system,command -v chromium >/dev/null || command -v chromium-browser >/dev/null,chromium,skipped: the tests with a browser)
+# libatomic1 is for the program that drives it
+browser: .venv/dev.stamp
+	$(call of_the_system,(command -v chromium || command -v chromium-browser) >/dev/null && $(BIN)/playwright --version >/dev/null 2>&1,chromium libatomic1,skipped: the tests with a browser)
 
 sandbox: install
 	$(call of_the_system,command -v bwrap >/dev/null,bubblewrap,skipped: the tests that run code)
