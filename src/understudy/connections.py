@@ -1,6 +1,6 @@
-"""Connections of the HTTP server: uvicorn's, with limits on their number and on a request's head, which it has not.
+"""Connections of the HTTP server: uvicorn's, with limits on their number and on a request's head.
 
-An answer's head and its body leave together, and a stop cuts off no request on its way, which is otherwise there.
+Other than uvicorn's own they send an answer's head and body together, and a stop cuts off no request that has come in.
 """
 
 import asyncio
@@ -71,12 +71,13 @@ class Connection(HttpToolsProtocol):
     head_timeout_s: float
     most: int
     full: ASGIApp
+    is_stopping = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
-        self._is_last = False
+        self._ends_next = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the clock: a connection that says nothing is closed too."""
@@ -86,6 +87,8 @@ class Connection(HttpToolsProtocol):
         elif len(self.connections) > self.most:
             self.app = self.full
         self._await_head()
+        if self.is_stopping:
+            self.shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those that come between two requests begin a head."""
@@ -101,12 +104,12 @@ class Connection(HttpToolsProtocol):
         """Stop the clock."""
         self._head_is_there()
         super().on_headers_complete()
-        if self._is_last:
-            super().shutdown()
+        if self._ends_next:
+            self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
         """End in good order: a client cannot tell whether a request was carried out that is cut off unanswered."""
-        self._is_last = True
+        self._ends_next = True
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(LINGER_S, super().shutdown)
         else:

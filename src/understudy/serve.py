@@ -10,7 +10,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
 from functools import partial
 from types import FrameType
@@ -19,12 +19,11 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from understudy import config, logs, model_download
 from understudy.app import build
 from understudy.config import Settings
-from understudy.connections import connections, make_room
+from understudy.connections import LINGER_S, Connection, connections, make_room
 from understudy.errors import ConfigurationError, UnderstudyError
 from understudy.topology import Role
 from understudy.web import full
@@ -140,8 +139,8 @@ class _Server(uvicorn.Server):
         services = self._app.state.services
         services.followers.release_polls()
         services.waits.release()
-        await self._take_in(sockets or [])
         ending = asyncio.create_task(self._end_streams(), name="end of the grace")
+        await self._take_in(sockets or [])
         await super().shutdown(sockets)
         ending.cancel()
 
@@ -150,11 +149,12 @@ class _Server(uvicorn.Server):
         waiting = [connected for listener in listeners for connected in _accepted(listener)]
         for server in self.servers:
             server.close()
-        of_uvicorn = cast("type[HttpToolsProtocol]", self.config.http_protocol_class)
-        protocol = partial(of_uvicorn, self.config, self.server_state, self.lifespan.state)
-        loop = asyncio.get_running_loop()
-        taken = [loop.connect_accepted_socket(protocol, connected, ssl=self.config.ssl) for connected in waiting]
-        await asyncio.gather(*taken, return_exceptions=True)  # some may be gone by now
+        protocol = cast("type[Connection]", self.config.http_protocol_class)
+        protocol.is_stopping = True
+        of_this = partial(protocol, self.config, self.server_state, self.lifespan.state)
+        taking = [asyncio.create_task(_taken(connected, of_this, self.config.ssl)) for connected in waiting]
+        if taking:
+            await asyncio.wait(taking, timeout=LINGER_S)  # with TLS, a client may say nothing
 
     async def _end_streams(self) -> None:
         await asyncio.sleep(_GRACE_S)
@@ -166,6 +166,11 @@ def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
     with suppress(OSError):  # nobody waits, or nobody any more
         while True:
             yield listener.accept()[0]
+
+
+async def _taken(connected: socket.socket, protocol: Callable[[], Connection], tls: ssl.SSLContext | None) -> None:
+    with suppress(OSError):  # gone by now
+        await asyncio.get_running_loop().connect_accepted_socket(protocol, connected, ssl=tls)
 
 
 def _leave_out_of_collections() -> None:

@@ -26,7 +26,9 @@ from understudy.errors import ConfigurationError
 from understudy.protocol.events import Event
 
 # the client forgets a connection that broke without closing it
-pytestmark = pytest.mark.filterwarnings("ignore:.*StreamWriter.__del__:pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*(StreamWriter.__del__|SelectorTransport.__del__|socket.socket):pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @pytest.fixture

@@ -208,18 +208,6 @@ def test_only_trusted_proxies_say_who_the_client_is(make_server: MakeServer, tru
     assert [line["client"] for line in lines if line.get("path") == "/v1/models"] == [client]
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    try:
-        subprocess.run([*made, "-keyout", key, "-out", cert, "-days", "2", *subject], check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("openssl is not installed")
-    return cert, key
-
-
 def test_tls_files_make_it_https(make_server: MakeServer, certificate: tuple[Path, Path]) -> None:
     cert, key = certificate
     server = make_server(UNDERSTUDY_TLS_CERT=str(cert), UNDERSTUDY_TLS_KEY=str(key))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -70,6 +71,19 @@ def test_what_was_sent_before_the_end_is_answered(server: Server, had_answers: b
     assert stop(server) < 2
     for client in clients:
         client.close()
+
+
+def test_who_says_nothing_at_all_holds_nothing_up(
+    make_server: MakeServer, certificate: tuple[Path, Path], upstream: Upstream
+) -> None:
+    """With TLS there is a handshake to be waited for."""
+    cert, key = certificate
+    server = make_server(UNDERSTUDY_TLS_CERT=str(cert), UNDERSTUDY_TLS_KEY=str(key))
+    server.signal(signal.SIGSTOP)
+    with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1]))):
+        server.signal(signal.SIGTERM)
+        server.signal(signal.SIGCONT)
+        assert stop(server) < 4
 
 
 def test_who_says_nothing_more_is_soon_let_go(server: Server, wire: Wire) -> None:

@@ -1,6 +1,7 @@
 """A place in a run's events that gives out one legal sequence, whoever tells what, and when."""
 
 from collections.abc import Sequence
+from time import monotonic
 
 from understudy.bus.base import EventId, LiveEvent, Subscription
 from understudy.protocol.events import ENDS, PAUSE, RUN_ENDS, Event
@@ -45,24 +46,28 @@ class Orderly:
 
     async def next(self, timeout_s: float) -> LiveEvent | None:
         """Return the next event that says something, or None if none came in time."""
+        until = monotonic() + timeout_s
         while (live := await self._place.next(timeout_s)) is not None:
             self._last, self.waits_since = live.id, None
-            if self._is_over or live.id.attempt < self._attempt or (of := about(live.event)) in self._ended:
-                continue
-            if live.id.attempt <= self._passed and live.event.name.endswith(_BEFORE_A_PAUSE):
-                continue
-            if self._is_stray(of, live.event.name):
-                continue
-            self._attempt = live.id.attempt
-            self._note(of, live)
-            return live
+            of = about(live.event)
+            if not self._is_left_out(of, live):
+                self._attempt = live.id.attempt
+                self._note(of, live)
+                return live
+            if timeout_s and monotonic() > until:
+                return None  # whoever waits for this has other things to do now and then
         return None
 
     def go_on_in(self, place: Subscription) -> None:
         """Go on in another place, which comes just after what was heard in this one."""
         self._place = place
 
-    def _is_stray(self, of: str, name: str) -> bool:
+    def _is_left_out(self, of: str, live: LiveEvent) -> bool:
+        name, attempt = live.event.name, live.id.attempt
+        if self._is_over or attempt < self._attempt or of in self._ended:
+            return True
+        if attempt <= self._passed and name.endswith(_BEFORE_A_PAUSE):
+            return True
         known = self.resumed or of in self._begun or name in ENDS or name.endswith(".created")
         return not known and name.startswith(_PARTS)
 
@@ -111,9 +116,10 @@ class Orderly:
     def lacks_beginning(self, end: Event, attempt: int | None = None) -> bool:
         """Tell whether it is the end of an object whose beginning should have been heard here.
 
-        `attempt` is that which told it; a row tells what is no attempt's.
+        `attempt` is that which told it. A row does not say of which it is: there may be a pause in between.
         """
-        if self.resumed or self.follows_rows or (attempt is not None and attempt <= self._passed):
+        lies_back = self._passed >= 0 if attempt is None else attempt <= self._passed
+        if self.resumed or self.follows_rows or lies_back:
             return False
         return end.name in ENDS and end.name.startswith(_PARTS) and about(end) not in self._begun
 

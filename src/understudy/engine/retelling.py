@@ -1,9 +1,10 @@
 """What is told of a run that was not heard of it: out of its rows, and out of the ends of its objects."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -11,7 +12,7 @@ from understudy.bus.base import LiveEvent
 from understudy.engine.orderly import Orderly, about
 from understudy.engine.transitions import told
 from understudy.errors import NotFound
-from understudy.protocol.events import Event, event, text_delta
+from understudy.protocol.events import Event, event, image_delta, refusal_delta, text_delta
 from understudy.protocol.messages import Message
 from understudy.protocol.runs import RESTING
 from understudy.protocol.steps import RunStep
@@ -106,7 +107,10 @@ def _unsaid(end: Event, heard: Sequence[Event]) -> list[Event]:
 
 
 def all_before(end: Event) -> list[Event]:
-    """Return what comes before an object's end, out of that: how it began, and a message's text."""
+    """Return what comes before an object's end, out of that: how it began, and what a message says.
+
+    A message ends before its step does, so here it also begins before it.
+    """
     data = json.loads(end.data)
     begun = {**data, "status": "in_progress", **{key: None for key in data if key in _OF_AN_END}}
     if "content" in begun:
@@ -114,8 +118,17 @@ def all_before(end: Event) -> list[Event]:
     elif "tool_calls" in data["step_details"]:
         begun["step_details"] = {"type": "tool_calls", "tool_calls": []}
     noun, text = end.name.rpartition(".")[0], json.dumps(begun, ensure_ascii=False, separators=(",", ":"))
-    created = Event(f"{noun}.created", text)
-    return [created, *_unsaid(end, [created])]
+    said = [_delta(data["id"], index, part) for index, part in enumerate(data.get("content", []))]
+    return [Event(f"{noun}.created", text), *said]
+
+
+def _delta(message_id: str, index: int, part: Mapping[str, Any]) -> Event:
+    """A part of a message, whole."""
+    if part["type"] == "image_file":
+        return image_delta(message_id, index, part["image_file"]["file_id"])
+    if part["type"] == "refusal":
+        return refusal_delta(message_id, index, part["refusal"])
+    return text_delta(message_id, index, part["text"]["value"], first=True)
 
 
 def with_all_before(ends: Sequence[Event], place: Orderly, logged: Sequence[LiveEvent]) -> list[Event]:

@@ -145,7 +145,8 @@ class EmbeddedModel:
         try:
             return str(json.loads(line)["address"])
         except (ValueError, KeyError):
-            log.warning("the embedded model could not be started: %s", line.decode() or "no word")
+            said = line.decode(errors="replace").strip()
+            log.warning("the embedded model could not be started: %s", said or "it said nothing")
             raise self._failed("The embedded model could not be started; `understudy doctor` says more.") from None
 
     def _failed(self, reason: str) -> UpstreamError:
