@@ -44,6 +44,7 @@ class Postgres:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="understudy-pg-"))
+        self._log = self.folder.parent / f"{self.folder.name}.log"
         self._programs = _programs(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
         if _is_root():
@@ -60,7 +61,7 @@ class Postgres:
     def start(self) -> "Postgres":
         """Start, and wait until it answers; after a kill it mends itself first."""
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self._programs / "postgres", "-D", self._data, "-k", str(self.folder), "-p", str(_PORT), *settings],
                 stdout=log,
@@ -74,16 +75,22 @@ class Postgres:
                 psycopg.connect(self.url(), connect_timeout=2).close()
             except psycopg.OperationalError:
                 assert time.monotonic() < deadline, "PostgreSQL did not start"
-                assert self._process.poll() is None, "PostgreSQL ended at its start"
+                assert self._process.poll() is None, f"PostgreSQL ended at its start: {self._log.read_text()[-2000:]}"
                 time.sleep(0.05)
             else:
                 return self
 
     def kill(self) -> None:
-        """End all of its processes at once, as a crash does."""
+        """End all of its processes at once, as a crash does, and wait for each: the memory they share outlives none."""
         assert self._process
+        self._process.send_signal(signal.SIGSTOP)  # it may be making one
+        children = psutil.Process(self._process.pid).children(recursive=True)
         self.signal(signal.SIGKILL)
         self._process.wait(_STOP_S)
+        deadline = time.monotonic() + _STOP_S
+        while any(_lives(child) for child in children):
+            assert time.monotonic() < deadline, "PostgreSQL's processes outlive a SIGKILL"
+            time.sleep(0.005)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to all of its processes: to stop and to continue them."""
@@ -109,7 +116,7 @@ class Postgres:
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-        (self.folder.parent / f"{self.folder.name}.log").unlink(missing_ok=True)
+        self._log.unlink(missing_ok=True)
 
     # --- databases ---------------------------------------------------------------------------------------------------
 
@@ -141,6 +148,12 @@ class Postgres:
             [self._programs / program, *arguments], capture_output=True, text=True, timeout=_START_S, **_as_somebody()
         )
         assert done.returncode == 0, done.stderr
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _is_root() -> bool:
