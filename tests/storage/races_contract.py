@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from understudy.engine.retries import AnsweredBefore, Once
 from understudy.errors import InvalidRequest, TooManyRequests
 from understudy.protocol.messages import CreateMessage
 from understudy.protocol.threads import CreateThread
-from understudy.storage import messages, runs, threads
+from understudy.storage import messages, runs, steps, threads
 from understudy.storage.api_keys import Limits
 from understudy.storage.base import Store
 from understudy.storage.posts import Post
@@ -65,6 +66,30 @@ class RacesHaveOneWinner:
             kept, _ = await store.read(lambda c, thread=thread: messages.list_page(c, thread.id, Window(100)))
             assert isinstance(seen, int)
             assert len(kept) == seen == 4 - _count(said, InvalidRequest)
+
+    async def test_who_ends_a_run_sees_what_its_worker_wrote_last(self, store: Store) -> None:
+        thread = await make.stored_thread(store)
+        run = make.run(thread.id, status="cancelling")
+        await store.write(lambda connection: runs.add(connection, run))
+        is_writing = threading.Event()
+
+        def keep(connection: Any) -> bool:
+            if not runs.hold(connection, run):
+                return False
+            steps.add(connection, PROJECT, make.step(run))
+            is_writing.set()
+            time.sleep(0.2)
+            return True
+
+        def end(connection: Any) -> list[str]:
+            assert runs.save(connection, replace(run, status="cancelled"), was=run)
+            return [step.status for step in steps.of_run(connection, run.id)]
+
+        keeping = asyncio.create_task(store.write(keep))
+        await asyncio.to_thread(is_writing.wait, 10)
+        assert await store.write(end) == ["in_progress"]
+        assert await keeping
+        assert not await store.write(keep), "it is over"
 
     async def test_a_retry_waits_for_its_original(self, store: Store) -> None:
         clock, begun = FakeClock(), threading.Event()

@@ -33,7 +33,7 @@ from understudy.inference.base import Route, Routes
 from understudy.protocol.base import JsonObject
 from understudy.protocol.events import Event
 from understudy.protocol.messages import Message
-from understudy.protocol.runs import FINAL, LastError
+from understudy.protocol.runs import LastError
 from understudy.protocol.steps import RunStep, ToolCall
 from understudy.storage import messages, model_calls, runs, steps
 from understudy.storage.base import Store
@@ -211,8 +211,7 @@ class Loop:
         """
 
         def write(connection: Connection) -> Sequence[Event]:
-            found = runs.find(connection, run.id)
-            if found is None or found.attempt != run.attempt or found.status in FINAL:
+            if not runs.hold(connection, run):
                 model_calls.book(connection, call)
                 return ()
             model_calls.add(connection, call)

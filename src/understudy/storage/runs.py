@@ -192,6 +192,16 @@ def renew_all(connection: Connection, held: Collection[RunRecord], lease_until: 
     return set(attempts) - own
 
 
+def hold(connection: Connection, run: RunRecord) -> bool:
+    """Keep others from moving a run until the transaction ends; False if it is over, or another attempt's by now.
+
+    The row is written, not only locked: whoever is about to end the run on a snapshot of its own has to begin anew, and
+    then sees what is written here.
+    """
+    mine = (runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.status.in_(ACTIVE))
+    return connection.execute(update(runs).where(*mine).values(attempt=runs.c.attempt)).rowcount == 1
+
+
 def hand_back(connection: Connection, run: RunRecord) -> bool:
     """End a worker's lease as if the run had never been claimed; False if it was no longer its own."""
     held = (runs.c.id == run.id, runs.c.attempt == run.attempt, runs.c.status == "in_progress")
