@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import openai
 import pytest
 from tests.harness import setups
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from tests.harness.postgres import Postgres
 
 MakeServer = Callable[..., Server]
+
+hypothesis.settings.register_profile("suite", deadline=None)  # the machine may have much else to do
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -53,7 +53,7 @@ CONTENTS = st.one_of(
 ).filter(lambda content: b"\r\n--b0undary" not in b"\r\n" + content)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     content=CONTENTS, value=st.text(max_size=50), cuts=st.lists(st.integers(0, 2_000), max_size=12), last=st.booleans()
 )
@@ -211,7 +211,7 @@ async def test_a_client_that_leaves_is_not_a_defect() -> None:
         await Form[bytes]("file").read(asked, taken)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(raw=st.binary(max_size=400), cuts=st.lists(st.integers(0, 400), max_size=4))
 async def test_noise_is_refused_and_nothing_else(raw: bytes, cuts: list[int]) -> None:
     for prefix in (b"", b"--b0undary\r\n", b'--b0undary\r\nContent-Disposition: form-data; name="file"\r\n'):

@@ -77,7 +77,7 @@ def passes(wanted: dict[str, Any], has: dict[str, Any]) -> bool:
             return comparable and found <= value
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(wanted=filters, has=attributes)
 def test_a_filter_passes_what_the_model_passes(wanted: dict[str, Any], has: dict[str, Any]) -> None:
     assert FILTER.validate_python(wanted).matches(has) == passes(wanted, has)

@@ -1,7 +1,7 @@
 """Scores of passages by their terms."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.retrieval.bm25 import Statistics, scores, telling
@@ -16,7 +16,6 @@ def statistics(passages: dict[int, str]) -> Statistics:
     return Statistics(len(cut), sum(map(len, cut)), {term: sum(term in text for text in cut) for term in terms})
 
 
-@settings(deadline=None)
 @given(PASSAGES, st.lists(WORDS.map(lambda word: (word,)), max_size=4, unique=True))
 def test_scores_are_between_0_and_1(passages: dict[int, str], wanted: list[tuple[str, ...]]) -> None:
     found = scores(wanted, passages, statistics(passages))

@@ -63,7 +63,7 @@ def uncovered(document: Document, found: list[Chunk]) -> str:
 @given(documents(), strategies())
 @example(plain("<|endoftext|>" * 300), Auto(100))
 @example(plain("가" * 20_000), Auto(100))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_chunks_are_slices_that_hold_everything_in_order_and_within_the_limit(
     document: Document, strategy: Strategy
 ) -> None:
@@ -76,7 +76,7 @@ def test_chunks_are_slices_that_hold_everything_in_order_and_within_the_limit(
 
 
 @given(documents(), strategies())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_chunk_has_the_page_and_heading_of_its_first_letter(document: Document, strategy: Strategy) -> None:
     for chunk in chunks(document, strategy):
         first = chunk.start + len(chunk.text) - len(chunk.text.lstrip())

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.errors import Unavailable
@@ -133,7 +133,6 @@ async def test_who_gives_up_stops_the_work(embedder: LocalEmbedder) -> None:
         await embedder.embed(["a query"])
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=PORTION * 2), max_size=20))
 def test_portions_hold_all_texts_in_order(texts: list[str]) -> None:
     made = portions(texts)
@@ -142,7 +141,6 @@ def test_portions_hold_all_texts_in_order(texts: list[str]) -> None:
     assert all(len(group) == 1 or sum(map(len, group)) <= PORTION for group in made)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab .\n。가"))
 def test_windows_hold_all_of_a_text(text: str) -> None:
     made = windows(text * 40)

@@ -1,7 +1,7 @@
 """One order out of two."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.retrieval.fuse import FOREIGN, OWN, Weights, by_place, fused, ranked, reciprocal, script
@@ -10,7 +10,6 @@ SCORES = st.dictionaries(st.integers(0, 30), st.floats(0, 1), max_size=20)
 COSINES = st.dictionaries(st.integers(0, 30), st.floats(-1, 1), max_size=20)
 
 
-@settings(deadline=None)
 @given(SCORES, COSINES, st.sets(st.integers(0, 30)))
 def test_scores_are_between_0_and_1(text: dict[int, float], dense: dict[int, float], foreign: set[int]) -> None:
     found = fused(text, dense, foreign)
@@ -18,7 +17,6 @@ def test_scores_are_between_0_and_1(text: dict[int, float], dense: dict[int, flo
     assert all(0 <= score <= 1 for score in found.values())
 
 
-@settings(deadline=None)
 @given(SCORES, COSINES, st.integers(0, 30), st.floats(0, 1))
 def test_a_score_depends_on_its_passage_alone(
     text: dict[int, float], dense: dict[int, float], key: int, score: float
@@ -53,7 +51,6 @@ def test_reciprocal_rank_fusion_is_the_formula() -> None:
     assert found[1] / found[2] == pytest.approx((2 / 61) / (2 / 62 + 1 / 61))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.lists(st.integers(0, 20), unique=True), st.floats(0.01, 10)), min_size=1, max_size=4))
 def test_no_place_is_worth_more_than_1(rankings: list[tuple[list[int], float]]) -> None:
     assert all(0 < score <= 1 + 1e-9 for score in reciprocal(rankings).values())

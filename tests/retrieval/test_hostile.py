@@ -172,7 +172,7 @@ def test_depth_that_is_no_harm() -> None:
 
 @pytest.mark.parametrize("extension", [*ZIPPED, "pdf", "doc", "rtf", "eml", "html"])
 @given(data=st.data())
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_any_damage_ends_in_text_or_in_a_refusal(extension: str, data: st.DataObject) -> None:
     content = bytearray(samples.build(extension, "ko"))
     for _ in range(data.draw(st.integers(1, 20))):

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.retrieval.terms import ANY_END, MAX_TERM, query_terms, terms
@@ -29,7 +29,6 @@ def found(query: str, text: str) -> bool:
     )
 
 
-@settings(deadline=None)
 @given(TEXT)
 def test_terms_can_be_kept_in_one_string_with_spaces(text: str) -> None:
     for term in terms(text):
@@ -40,7 +39,6 @@ def test_terms_can_be_kept_in_one_string_with_spaces(text: str) -> None:
         assert not any("A" <= sign <= "Z" for sign in term)
 
 
-@settings(deadline=None)
 @given(TEXT)
 def test_a_text_is_found_by_itself(text: str) -> None:
     """In one word at least: a text whose language shows may be cut otherwise than each of its words alone."""
@@ -51,7 +49,6 @@ def test_a_text_is_found_by_itself(text: str) -> None:
         assert all(hits)
 
 
-@settings(deadline=None)
 @given(TEXT)
 def test_forms_that_look_alike_are_alike(text: str) -> None:
     forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD", "NFKC")]
@@ -59,7 +56,6 @@ def test_forms_that_look_alike_are_alike(text: str) -> None:
     assert terms(forms[2]) == terms(text)
 
 
-@settings(deadline=None)
 @given(TEXT, TEXT)
 def test_what_stands_around_makes_no_difference_to_signs_in_pairs(before: str, after: str) -> None:
     assert {"데비", "비안"} <= set(terms(f"{before} 데비안 {after}"))

@@ -15,7 +15,7 @@ from understudy.storage.base import Store
 from understudy.storage.rows import Window
 
 _SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]  # one contract, several stores
-EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=_SHARED)
+EXAMPLES = settings(max_examples=40, suppress_health_check=_SHARED)
 Order = Literal["asc", "desc"]
 
 orders = st.sampled_from(["asc", "desc"])
