@@ -164,6 +164,26 @@ async def test_text_that_was_lost_is_told_before_its_end(
 
 
 @pytest.mark.usefixtures("impatient", "forgetful")
+async def test_text_that_was_lost_is_told_also_where_the_log_is_gone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(run_id: str, after: EventId | None = None) -> Subscription | None:
+        house.clock.advance(AWAY_S)
+        raise Unavailable("NATS is away")
+
+    monkeypatch.setattr(house.bus, "subscribe", away)
+    gate = asyncio.Event()
+    house.model.turns = [[TextDelta("one "), gate, *say("two")]]
+    house.work()
+    started = await house.start()
+    place = Deaf(started.events, 8)
+    asyncio.get_running_loop().call_later(0.1, gate.set)
+    events = await house.events(replace(started, events=place))
+    assert wrong(events) == []
+    assert "".join(text_of(live.event) for live in events) == "one two"
+
+
+@pytest.mark.usefixtures("impatient", "forgetful")
 async def test_an_end_that_was_lost_is_told_to_who_comes_back(house: House) -> None:
     started, live = await forgotten_end(house)
     assert names(live) == HAPPY_PATH[:8]

@@ -177,11 +177,10 @@ class Followers:
         rows = None if run is None else await self._rows(run)
         if rows is None:
             return []
-        logged = await _all_of(await self._logged(run_id))
         if place.resumed:
-            place.learn(logged)
+            place.learn(await _all_of(await self._logged(run_id)))
         lost = [each for each in rows.events if place.misses(each)]
-        return _of_attempt(rows.run.attempt, with_all_before(lost, place, logged))
+        return _of_attempt(rows.run.attempt, with_all_before(lost, place))
 
     async def _rows(self, run: RunRecord) -> Snapshot | None:
         """Return what the rows say of a run; None if it was deleted just now."""
@@ -230,7 +229,7 @@ class Followers:
             lost = [each for each in parts if about(each) not in (ended if each.name in ENDS else begun)]
         else:
             lost = [each for each in parts if place.misses(each)]
-        return _of_attempt(run.attempt, [*with_all_before(lost, place, logged), rest])
+        return _of_attempt(run.attempt, [*with_all_before(lost, place), rest])
 
     async def wait(self, project: str, thread_id: str, run_id: str, timeout_s: float) -> RunRecord:
         """Return the run once it rests, or as it is when the time is up. Raises NotFound."""

@@ -40,7 +40,8 @@ class Orderly:
         self.follows_rows = finished is not None
         self._begun = set(unfinished)
         self._ended = set(finished or ())
-        self._heard: tuple[EventId, EventId] | None = None
+        self.heard: list[Event] = []
+        """What was heard of the message that is being written, from its beginning on. A log may be gone by its end."""
         self.waits_since: float | None = None
         """Since when the run rests and the bus, which might tell it, is away."""
 
@@ -75,13 +76,13 @@ class Orderly:
         name = live.event.name
         if name.endswith(".created"):
             self._begun |= {of} if name.startswith(_PARTS) else set()
-            self._heard = (live.id, live.id) if name == "thread.message.created" else self._heard
-        elif name == "thread.message.delta":
-            self._heard = self._heard and (self._heard[0], live.id)
+            self.heard = [live.event] if name == "thread.message.created" else self.heard
+        elif name == "thread.message.delta" and self.heard:
+            self.heard.append(live.event)
         elif name in RUN_ENDS:
             self._is_over = True
         elif name in ENDS:
-            self._heard = None if name.startswith("thread.message.") else self._heard
+            self.heard = [] if name.startswith("thread.message.") else self.heard
             if of:
                 self._ended.add(of)
 
@@ -100,13 +101,6 @@ class Orderly:
         before = [at for at, live in enumerate(logged, 1) if live.id.attempt <= self._passed]
         pauses = [at for at in before if logged[at - 1].event.name == PAUSE]
         return max(pauses or before, default=0)
-
-    def heard_of(self, logged: Sequence[LiveEvent]) -> list[Event]:
-        """Return, out of a log, what has been heard of the message that is being written: from its beginning on."""
-        if self._heard is None:
-            return []
-        first, last = self._heard
-        return [live.event for live in logged if first <= live.id <= last]
 
     @property
     def has_open(self) -> bool:

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from understudy.bus.base import LiveEvent
 from understudy.engine.orderly import Orderly, about
 from understudy.engine.transitions import told
 from understudy.errors import NotFound
@@ -131,8 +130,7 @@ def _delta(message_id: str, index: int, part: Mapping[str, Any]) -> Event:
     return text_delta(message_id, index, part["text"]["value"], first=True)
 
 
-def with_all_before(ends: Sequence[Event], place: Orderly, logged: Sequence[LiveEvent]) -> list[Event]:
+def with_all_before(ends: Sequence[Event], place: Orderly) -> list[Event]:
     """Return ends, each after what has to be told before it."""
-    heard = place.heard_of(logged)
-    before = (all_before(end) if place.lacks_beginning(end) else _unsaid(end, heard) for end in ends)
+    before = (all_before(end) if place.lacks_beginning(end) else _unsaid(end, place.heard) for end in ends)
     return [part for end, first in zip(ends, before, strict=True) for part in (*first, end)]
